@@ -1,0 +1,121 @@
+"""Correlations between assets: daily for pairs that some portfolio holds, weekly for all pairs."""
+
+import datetime as dt
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from analytics.calculations.constants import ENGINE_VERSION
+from analytics.calculations.correlations import correlation_day
+from analytics.calculations.returns import simple_returns
+from analytics.models import AnalyticsRun, AssetCorrelation
+from analytics.selectors.planning import held_assets, trading_days, week_ends
+from analytics.services.computed_rows import HASH_LENGTH, PROVENANCE
+from portfolio_site.kernel.bulk import bulk_upsert
+from portfolios.models import Asset
+from portfolios.selectors.market_data import bars_of
+
+Written = tuple[dict[str, int], list[str]]
+TABLE = AssetCorrelation._meta.db_table
+# Rows gathered before they are written: about 30 MB.
+ROWS_PER_WRITE = 50_000
+ONE_WEEK = dt.timedelta(days=7)
+
+
+def correlations_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:
+    """Compute and store the correlations of the chunk's days."""
+    days = [dt.date.fromisoformat(day) for day in work["days"]]
+    active = sorted(Asset.objects.filter(is_active=True).values_list("pk", flat=True))
+    bars = bars_of(active, days[-1])
+    ids = np.array(sorted(bars), dtype=np.int64)
+    if len(ids) < 2:  # noqa: PLR2004 - a pair
+        return {TABLE: 0}, []
+    calendar = np.unique(np.concatenate([bars[asset_id].dates for asset_id in ids]))
+    returns = np.full((len(ids), len(calendar)), np.nan)
+    for row, asset_id in enumerate(ids):
+        own = bars[asset_id]
+        returns[row, np.searchsorted(calendar, own.dates)] = simple_returns(own.close)
+    hashes = _hashes(returns, calendar)
+    held = held_assets(days[-1])
+    # A week is over when the run's day lies behind its last session, also when the chunk ends within it.
+    all_pairs_on = week_ends(trading_days(days[0], days[-1] + ONE_WEEK), run.calculation_date)
+    if work["all_pairs"]:
+        all_pairs_on = set(days)
+    pending: list[dict[str, Any]] = []
+    written = gathered = 0
+    for day in days:
+        column = int(np.searchsorted(calendar, np.datetime64(day)))
+        pairs = _pairs(ids, None if day in all_pairs_on else held.together_on(day))
+        if len(pairs[0]) == 0:
+            continue
+        pending.append(_rows(run, day, ids, returns[:, : column + 1], pairs, hashes[:, column]))
+        gathered += len(pairs[0])
+        if gathered >= ROWS_PER_WRITE:
+            written += _write(pending)
+            pending, gathered = [], 0
+    return {TABLE: written + _write(pending)}, []
+
+
+def _pairs(ids: np.ndarray, wanted: set[tuple[int, int]] | None) -> tuple[np.ndarray, np.ndarray]:
+    if wanted is None:
+        return np.triu_indices(len(ids), 1)
+    place = {int(asset_id): row for row, asset_id in enumerate(ids)}
+    found = sorted((place[a], place[b]) for a, b in wanted if a in place and b in place)
+    left, right = np.array(found, dtype=np.intp).reshape(-1, 2).T
+    return left, right
+
+
+def _rows(
+    run: AnalyticsRun,
+    day: dt.date,
+    ids: np.ndarray,
+    returns: np.ndarray,
+    pairs: tuple[np.ndarray, np.ndarray],
+    hashes: np.ndarray,
+) -> dict[str, Any]:
+    found = correlation_day(returns, pairs)
+    columns = found.columns()
+    unknown = np.isnan(columns["q_value_1y"])
+    significant = columns.pop("is_significant").astype(object)
+    significant[unknown] = None
+    left, right = pairs
+    return {
+        "asset1": ids[left],
+        "asset2": ids[right],
+        "calculation_date": np.full(len(left), np.datetime64(day)),
+        **columns,
+        "is_significant": significant,
+        "quality": found.reasons(),
+        "run": np.full(len(left), run.pk),
+        "inputs_hash": [
+            hashlib.sha256((a + b).encode()).hexdigest()[:HASH_LENGTH]
+            for a, b in zip(hashes[left], hashes[right], strict=True)
+        ],
+        "engine_version": [ENGINE_VERSION] * len(left),
+    }
+
+
+def _write(pending: list[dict[str, Any]]) -> int:
+    if not pending:
+        return 0
+    columns = {
+        name: np.concatenate([rows[name] for rows in pending])
+        if isinstance(pending[0][name], np.ndarray)
+        else [value for rows in pending for value in rows[name]]
+        for name in pending[0]
+    }
+    return bulk_upsert(
+        AssetCorrelation, columns, key=("asset1", "asset2", "calculation_date"), provenance=PROVENANCE
+    )
+
+
+def _hashes(returns: np.ndarray, calendar: np.ndarray) -> np.ndarray:
+    """(A, T): each asset's hash of its returns up to each day."""
+    hashes = np.empty(returns.shape, dtype=object)
+    for row, values in enumerate(returns):
+        running = hashlib.sha256()
+        for column, (day, value) in enumerate(zip(calendar, values, strict=True)):
+            running.update(day.tobytes() + value.tobytes())
+            hashes[row, column] = running.hexdigest()[:HASH_LENGTH]
+    return hashes

@@ -1,0 +1,118 @@
+"""Plan: what a run has to do, cut into chunks that fit one message and one transaction."""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from analytics.models import ChunkKind
+from analytics.selectors.planning import (
+    ONE_DAY,
+    Staleness,
+    asset_first_days,
+    assets_of_portfolios,
+    last_correlation_day,
+    portfolio_first_days,
+    portfolios_to_compute,
+    staleness,
+    trading_days,
+)
+
+SECTIONS = ("assets", "correlations", "performance", "risk", "benchmarks", "rebalancing")
+PORTFOLIO_SECTIONS = {"performance", "risk", "benchmarks", "rebalancing"}
+# About 30 MB of metric columns over five years: small enough for a worker, large enough to amortise a query.
+ASSETS_PER_CHUNK = 100
+PORTFOLIOS_PER_CHUNK = 25
+DAYS_PER_CHUNK = 130
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class PlannedChunk:
+    kind: ChunkKind
+    work: dict[str, Any]
+    units: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    chunks: list[PlannedChunk]
+    watermark: int
+
+    @property
+    def units(self) -> int:
+        return sum(chunk.units for chunk in self.chunks)
+
+
+def run_plan(
+    through: dt.date,
+    *,
+    from_date: dt.date | None = None,
+    portfolio_codes: Sequence[str] = (),
+    only: Sequence[str] = (),
+) -> Plan:
+    """The chunks of a run up to `through`.
+
+    Without `from_date`: what is stale or not yet computed. `portfolio_codes` limits the run to some portfolios
+    and their assets, `only` to some sections.
+    """
+    sections = set(only or SECTIONS)
+    stale = staleness(through)
+    portfolios = list(portfolios_to_compute(portfolio_codes))
+    related = assets_of_portfolios(portfolio.pk for portfolio in portfolios)
+    asset_ids = set().union(*related.values()) if portfolio_codes else None
+    chunks: list[PlannedChunk] = []
+    if "assets" in sections:
+        chunks += _asset_chunks(asset_first_days(through, from_date, stale, asset_ids))
+    # One portfolio's run leaves the correlations of the whole house alone, unless they are asked for.
+    if "correlations" in sections and (not portfolio_codes or "correlations" in only):
+        chunks += _correlation_chunks(through, from_date, stale, all_pairs="correlations" in only)
+    if sections & PORTFOLIO_SECTIONS:
+        first_days = portfolio_first_days(portfolios, through, from_date, stale)
+        chunks += _portfolio_chunks(first_days, sorted(sections & PORTFOLIO_SECTIONS))
+    return Plan(chunks, stale.watermark)
+
+
+def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _asset_chunks(first_days: dict[int, dt.date]) -> list[PlannedChunk]:
+    return [
+        PlannedChunk(ChunkKind.ASSETS, {"assets": [[i, day.isoformat()] for i, day in batch]}, len(batch))
+        for batch in _batches(sorted(first_days.items()), ASSETS_PER_CHUNK)
+    ]
+
+
+def _correlation_chunks(
+    through: dt.date, from_date: dt.date | None, stale: Staleness, *, all_pairs: bool
+) -> list[PlannedChunk]:
+    if from_date is not None:
+        first = from_date
+    else:
+        last = last_correlation_day()
+        candidates = [day for day in (last + ONE_DAY if last else dt.date.min, stale.first_day()) if day is not None]
+        first = min(candidates)
+        if all_pairs:
+            first = min(first, through)
+    days = trading_days(first, through)
+    return [
+        PlannedChunk(
+            ChunkKind.CORRELATIONS,
+            {"days": [day.isoformat() for day in batch], "all_pairs": all_pairs},
+            len(batch),
+        )
+        for batch in _batches(days, DAYS_PER_CHUNK)
+    ]
+
+
+def _portfolio_chunks(first_days: dict[int, dt.date], sections: list[str]) -> list[PlannedChunk]:
+    return [
+        PlannedChunk(
+            ChunkKind.PORTFOLIOS,
+            {"portfolios": [[i, day.isoformat()] for i, day in batch], "sections": sections},
+            len(batch),
+        )
+        for batch in _batches(sorted(first_days.items()), PORTFOLIOS_PER_CHUNK)
+    ]

@@ -1,0 +1,209 @@
+"""The nightly job as a whole: plan, compute chunk by chunk, finalise.
+
+The command, the Celery task, the admin button and the endpoint all come through here. A chunk writes its rows
+and marks itself done in one transaction, so a killed worker leaves nothing half done and a message that is
+delivered twice does nothing the second time.
+"""
+
+import datetime as dt
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Sum
+
+from analytics.calculations.constants import ENGINE_VERSION
+from analytics.models import AnalyticsRun, ChunkKind, ChunkStatus, RunChunk, RunStatus
+from analytics.services.asset_metrics import asset_metrics_write
+from analytics.services.correlations import correlations_write
+from analytics.services.planning import SECTIONS, run_plan
+from analytics.services.portfolio_figures import portfolio_figures_write
+from portfolio_site.kernel import clock
+from portfolio_site.kernel.locks import lock_rows
+from portfolios.models import Portfolio, StaleMark
+from portfolios.selectors.market_data import latest_trading_day
+from portfolios.services.audit import Actor, audit_append
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[AnalyticsRun], None]
+# Before any price: a backfill starts with whatever there is.
+BEGINNING = dt.date(1900, 1, 1)
+_WRITERS = {
+    ChunkKind.ASSETS: asset_metrics_write,
+    ChunkKind.CORRELATIONS: correlations_write,
+    ChunkKind.PORTFOLIOS: portfolio_figures_write,
+}
+
+
+class RunError(ValueError):
+    """A run that cannot be planned, with the reason for the person who asked."""
+
+
+def run_create(
+    *,
+    actor: Actor = None,
+    calculation_date: dt.date | None = None,
+    from_date: dt.date | None = None,
+    portfolio_codes: Sequence[str] = (),
+    only: Sequence[str] = (),
+    keep_empty: bool = True,
+) -> AnalyticsRun | None:
+    """Plan a run and store it with its chunks; None when nothing is to be done and `keep_empty` is off."""
+    unknown_sections = sorted(set(only) - set(SECTIONS))
+    if unknown_sections:
+        raise RunError(f"only: {', '.join(unknown_sections)} is not one of {', '.join(SECTIONS)}.")
+    known = set(Portfolio.objects.filter(code__in=portfolio_codes).values_list("code", flat=True))
+    missing = sorted(set(portfolio_codes) - known)
+    if missing:
+        raise RunError(f"portfolio: there is no {', '.join(missing)}.")
+    through = calculation_date or latest_trading_day(clock.today())
+    if through is None:
+        raise RunError("date: there are no prices yet; import some first.")
+    if from_date is not None and from_date > through:
+        raise RunError(f"from: {from_date} is later than {through}.")
+    with transaction.atomic():
+        plan = run_plan(through, from_date=from_date, portfolio_codes=portfolio_codes, only=only)
+        if not plan.chunks and not keep_empty:
+            return None
+        run = AnalyticsRun.objects.create(
+            calculation_date=through,
+            from_date=from_date,
+            only=list(only),
+            portfolio_codes=list(portfolio_codes),
+            requested_by=actor if actor is not None and actor.is_authenticated else None,
+            stage="waiting",
+            total=plan.units,
+            mark_watermark=plan.watermark,
+            engine_version=ENGINE_VERSION,
+        )
+        RunChunk.objects.bulk_create(
+            RunChunk(run=run, number=number, kind=chunk.kind, work=chunk.work, units=chunk.units)
+            for number, chunk in enumerate(plan.chunks, start=1)
+        )
+    return run
+
+
+def run_request(
+    *,
+    actor: Actor,
+    portfolio_codes: Sequence[str] = (),
+    from_date: dt.date | None = None,
+    only: Sequence[str] = (),
+) -> AnalyticsRun:
+    """Plan a run and hand it to the workers."""
+    from analytics.tasks import run_dispatch  # the task imports this module
+
+    run = run_create(actor=actor, from_date=from_date, portfolio_codes=portfolio_codes, only=only)
+    if run is None:  # cannot be: empty runs are kept
+        raise RunError("the run could not be stored.")
+    transaction.on_commit(lambda: run_dispatch.delay(run.pk))
+    return run
+
+
+def run_start(run_id: int) -> list[int]:
+    """Mark a run as running and return the chunks that wait; starting it twice changes nothing."""
+    AnalyticsRun.objects.filter(pk=run_id, status=RunStatus.QUEUED).update(
+        status=RunStatus.RUNNING, started_at=clock.now(), heartbeat_at=clock.now()
+    )
+    waiting = RunChunk.objects.filter(run=run_id, status=ChunkStatus.WAITING).order_by("number")
+    return list(waiting.values_list("pk", flat=True))
+
+
+def run_execute(run: AnalyticsRun, progress: Progress | None = None) -> AnalyticsRun:
+    """Do the whole run here and now."""
+    for chunk_id in run_start(run.pk):
+        chunk_execute(chunk_id)
+        if progress is not None:
+            run.refresh_from_db()
+            progress(run)
+    run_finalise(run.pk)
+    run.refresh_from_db()
+    return run
+
+
+def chunk_execute(chunk_id: int) -> None:
+    """Compute one chunk and store its rows; a chunk that is done already is left alone."""
+    try:
+        with transaction.atomic():
+            lock_rows(RunChunk, [chunk_id])
+            chunk = RunChunk.objects.select_related("run").get(pk=chunk_id)
+            if chunk.status == ChunkStatus.DONE:
+                return
+            chunk.rows, chunk.issues = _WRITERS[ChunkKind(chunk.kind)](chunk.run, chunk.work)
+            chunk.status = ChunkStatus.DONE
+            chunk.save(update_fields=["rows", "issues", "status"])
+    except Exception as error:
+        # The worker must live on, whatever one chunk ran into; its rows are rolled back and the run says so.
+        logger.exception("chunk %s failed", chunk_id)
+        RunChunk.objects.filter(pk=chunk_id, status=ChunkStatus.WAITING).update(
+            status=ChunkStatus.FAILED, issues=[f"{type(error).__name__}: {error}"]
+        )
+    run_id, kind = RunChunk.objects.values_list("run", "kind").get(pk=chunk_id)
+    _note_progress(run_id, kind)
+
+
+def _note_progress(run_id: int, stage: str) -> None:
+    """Counted from the chunks, so that a chunk delivered twice is not counted twice."""
+    finished = RunChunk.objects.filter(run=run_id).exclude(status=ChunkStatus.WAITING)
+    AnalyticsRun.objects.filter(pk=run_id, status=RunStatus.RUNNING).update(
+        done=finished.aggregate(units=Sum("units"))["units"] or 0, stage=stage, heartbeat_at=clock.now()
+    )
+
+
+def run_finalise(run_id: int) -> bool:
+    """Close a run whose chunks are all finished. Whoever finishes last does it; once."""
+    with transaction.atomic():
+        lock_rows(AnalyticsRun, [run_id])
+        run = AnalyticsRun.objects.get(pk=run_id)
+        chunks = list(run.chunks.values("status", "rows", "issues"))
+        if run.status != RunStatus.RUNNING or any(chunk["status"] == ChunkStatus.WAITING for chunk in chunks):
+            return False
+        failed = sum(chunk["status"] == ChunkStatus.FAILED for chunk in chunks)
+        rows: Counter[str] = Counter()
+        for chunk in chunks:
+            rows.update(chunk["rows"])
+        run.rows = dict(sorted(rows.items()))
+        run.issues = [issue for chunk in chunks for issue in chunk["issues"]]
+        if failed == 0:
+            run.status = RunStatus.PARTIAL if run.issues else RunStatus.SUCCEEDED
+        else:
+            run.status = RunStatus.FAILED if failed == len(chunks) else RunStatus.PARTIAL
+            run.error = f"{failed} of {len(chunks)} chunks failed."
+        run.stage, run.finished_at = "finished", clock.now()
+        run.save()
+        if run.status == RunStatus.SUCCEEDED:
+            _marks_consume(run)
+        audit_append(
+            action="run.finished",
+            object_type="analytics_run",
+            object_id=run.pk,
+            actor=run.requested_by,
+            after=_audit_view(run),
+        )
+    return True
+
+
+def _marks_consume(run: AnalyticsRun) -> None:
+    """Remove the marks that this run has dealt with: only a run over everything has."""
+    if run.only or run.portfolio_codes:
+        return
+    marks = StaleMark.objects.filter(id__lte=run.mark_watermark, from_date__lte=run.calculation_date)
+    if run.from_date is not None:
+        marks = marks.filter(from_date__gte=run.from_date)
+    marks.delete()
+
+
+def _audit_view(run: AnalyticsRun) -> dict[str, Any]:
+    return {
+        "status": run.status,
+        "calculation_date": run.calculation_date,
+        "from_date": run.from_date,
+        "only": run.only,
+        "portfolios": run.portfolio_codes,
+        "rows": run.rows,
+        "issues": len(run.issues),
+        "engine_version": run.engine_version,
+    }

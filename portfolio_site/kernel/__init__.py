@@ -1,0 +1,1 @@
+"""Technical helpers that both apps share. No business words here."""

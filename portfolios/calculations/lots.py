@@ -1,0 +1,127 @@
+"""Tax lots: which part of a holding a sale takes, and at what cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from fractions import Fraction
+from typing import Literal, get_args
+
+CostMethod = Literal["fifo", "lifo", "hifo", "average"]
+COST_METHODS: tuple[CostMethod, ...] = get_args(CostMethod)
+
+# Wide enough that sums and products of booked figures (18 digits) stay exact; only divisions round.
+EXACT = Context(prec=50, rounding=ROUND_HALF_EVEN)
+
+# A sale may exceed the holding by this much and still be the complete exit that it was meant to be.
+CLOSE_TOLERANCE = Decimal("1e-9")
+# Booked quantities have 12 decimals; less than that cannot be held, it is what a division left over.
+DUST = Decimal("1e-12")
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """One purchase, or what is left of it.
+
+    quantity: units, negative for a short lot. cost: what the whole lot cost in the base currency, without
+    fees and taxes; negative for a short lot (the proceeds); None when no exchange rate was known.
+    The total is kept, not the unit cost, so that a split leaves it untouched and no division rounds it.
+    """
+
+    quantity: Decimal
+    cost: Decimal | None
+    opened: date
+    id: int
+
+    @property
+    def unit_cost(self) -> Decimal | None:
+        return None if self.cost is None else EXACT.divide(self.cost, self.quantity)
+
+
+class InsufficientLotsError(ValueError):
+    """More was asked than the lots hold."""
+
+    def __init__(self, held: Decimal, asked: Decimal) -> None:
+        super().__init__(f"{asked} asked, {held} held")
+        self.held = held
+        self.asked = asked
+
+
+def total_quantity(lots: Sequence[Lot]) -> Decimal:
+    with localcontext(EXACT):
+        return sum((lot.quantity for lot in lots), ZERO)
+
+
+def total_cost(lots: Sequence[Lot]) -> Decimal | None:
+    """Cost of all the lots in the base currency; None as soon as one of them is unknown."""
+    costs = [lot.cost for lot in lots if lot.cost is not None]
+    if len(costs) < len(lots):
+        return None
+    with localcontext(EXACT):
+        return sum(costs, ZERO)
+
+
+def match_lots(lots: Sequence[Lot], quantity: Decimal, method: CostMethod) -> tuple[list[Lot], list[Lot]]:
+    """Split `lots` (oldest first) into what a sale of `quantity` takes and what stays, as (closed, left).
+
+    lots: all long or all short. quantity: units, positive in both cases.
+    fifo takes the oldest first, lifo the newest, hifo the dearest per unit (the oldest among equals, lots of
+    unknown cost last); average first pools them into one lot, dated as the oldest.
+    Costs are divided in proportion to the units and add up to what they were. A quantity within
+    CLOSE_TOLERANCE above the holding, or one that would leave DUST, closes it completely.
+
+    Raises InsufficientLotsError when more is asked than is held, or nothing is held.
+    """
+    with localcontext(EXACT):
+        held = abs(total_quantity(lots))
+        if not lots or quantity - held > CLOSE_TOLERANCE:
+            raise InsufficientLotsError(held, quantity)
+        if method == "average":
+            lots = [_pool(lots)]
+        if held - quantity < DUST:
+            return list(lots), []
+
+        closed: list[Lot] = []
+        left: list[Lot | None] = list(lots)
+        wanted = quantity
+        for position in _matching_order(lots, method):
+            lot = lots[position]
+            if wanted >= abs(lot.quantity):
+                closed.append(lot)
+                left[position] = None
+                wanted -= abs(lot.quantity)
+            else:
+                if wanted:
+                    part, left[position] = _divide(lot, wanted)
+                    closed.append(part)
+                break
+        return closed, [lot for lot in left if lot is not None]
+
+
+def split_lots(lots: Sequence[Lot], ratio: Fraction) -> list[Lot]:
+    """The lots after a split of `ratio` new units for one old: other quantities, the same cost."""
+    with localcontext(EXACT):
+        return [replace(lot, quantity=lot.quantity * ratio.numerator / ratio.denominator) for lot in lots]
+
+
+def _matching_order(lots: Sequence[Lot], method: CostMethod) -> list[int]:
+    positions = list(range(len(lots)))
+    if method == "lifo":
+        positions.reverse()
+    elif method == "hifo":
+        unit_costs = [lot.unit_cost for lot in lots]
+        positions.sort(key=lambda i: -c if (c := unit_costs[i]) is not None else Decimal("Infinity"))
+    return positions
+
+
+def _pool(lots: Sequence[Lot]) -> Lot:
+    return replace(lots[0], quantity=total_quantity(lots), cost=total_cost(lots))
+
+
+def _divide(lot: Lot, wanted: Decimal) -> tuple[Lot, Lot]:
+    taken = wanted.copy_sign(lot.quantity)
+    cost = None if lot.cost is None else lot.cost * taken / lot.quantity
+    rest = None if lot.cost is None or cost is None else lot.cost - cost
+    return replace(lot, quantity=taken, cost=cost), replace(lot, quantity=lot.quantity - taken, cost=rest)

@@ -1,0 +1,37 @@
+"""Facts: what exists, what it cost, what happened, who may see it."""
+
+from portfolios.models.access import PortfolioAccess, PortfolioRole
+from portfolios.models.assets import Asset, AssetClass
+from portfolios.models.audit import AuditEvent
+from portfolios.models.corporate_actions import CorporateAction, CorporateActionKind
+from portfolios.models.currencies import Currency
+from portfolios.models.imports import ImportBatch
+from portfolios.models.portfolios import CostMethod, FlowTiming, Portfolio, PortfolioStatus
+from portfolios.models.prices import PriceBar
+from portfolios.models.rates import ExchangeRate, InterestRate
+from portfolios.models.stale_marks import ChangeCause, StaleMark
+from portfolios.models.transactions import Transaction, TransactionKind, TransactionStatus
+
+__all__ = [
+    "Asset",
+    "AssetClass",
+    "AuditEvent",
+    "ChangeCause",
+    "CorporateAction",
+    "CorporateActionKind",
+    "CostMethod",
+    "Currency",
+    "ExchangeRate",
+    "FlowTiming",
+    "ImportBatch",
+    "InterestRate",
+    "Portfolio",
+    "PortfolioAccess",
+    "PortfolioRole",
+    "PortfolioStatus",
+    "PriceBar",
+    "StaleMark",
+    "Transaction",
+    "TransactionKind",
+    "TransactionStatus",
+]

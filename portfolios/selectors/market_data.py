@@ -1,0 +1,128 @@
+"""Prices, exchange rates and interest rates as arrays."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from portfolio_site.kernel.columns import read_columns
+from portfolios.models import CorporateAction, CorporateActionKind, ExchangeRate, InterestRate, PriceBar
+
+Series = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One asset's own bars, ascending. Prices are adjusted for splits, `traded_close` is as it was paid.
+
+    NaN: the source published no open, high, low or volume.
+    """
+
+    dates: np.ndarray
+    high: np.ndarray
+    low: np.ndarray
+    close: np.ndarray
+    volume: np.ndarray
+    traded_close: np.ndarray
+
+
+@dataclass(frozen=True)
+class Split:
+    ex_date: np.datetime64
+    ratio: float
+
+
+def splits_of(asset_ids: Iterable[int]) -> dict[int, list[Split]]:
+    """Every known split, so that a row never depends on the day up to which a run computes."""
+    splits: dict[int, list[Split]] = {}
+    rows = CorporateAction.objects.filter(
+        asset__in=list(asset_ids), kind=CorporateActionKind.SPLIT
+    ).values_list("asset", "ex_date", "ratio_new", "ratio_old")
+    for asset_id, ex_date, new, old in rows:
+        splits.setdefault(asset_id, []).append(Split(np.datetime64(ex_date), new / old))
+    return splits
+
+
+def bars_of(asset_ids: Iterable[int], through: dt.date) -> dict[int, Bars]:
+    """The bars of each asset up to a day; assets without any are left out."""
+    ids = sorted(set(asset_ids))
+    rows = PriceBar.objects.filter(asset__in=ids, date__lte=through).order_by("asset", "date")
+    data = read_columns(rows, "asset", "date", "high", "low", "close", "volume", "adjusted_through")
+    splits = splits_of(ids)
+    starts = np.searchsorted(data["asset"], ids, side="left")
+    ends = np.searchsorted(data["asset"], ids, side="right")
+    return {
+        asset_id: _bars({name: values[start:end] for name, values in data.items()}, splits.get(asset_id, []))
+        for asset_id, start, end in zip(ids, starts, ends, strict=True)
+        if end > start
+    }
+
+
+def _bars(data: Mapping[str, np.ndarray], splits: list[Split]) -> Bars:
+    dates, known = data["date"], data["adjusted_through"]
+    divisor, multiplier = np.ones(len(dates)), np.ones(len(dates))
+    for split in splits:
+        before = dates < split.ex_date
+        inside = known >= split.ex_date  # False for NaT: prices as traded contain no split
+        divisor[before & ~inside] *= split.ratio
+        multiplier[before & inside] *= split.ratio
+    return Bars(
+        dates=dates,
+        high=data["high"] / divisor,
+        low=data["low"] / divisor,
+        close=data["close"] / divisor,
+        volume=data["volume"] * divisor,
+        traded_close=data["close"] * multiplier,
+    )
+
+
+def exchange_rates_to(base_currency: str, currencies: Iterable[str], through: dt.date) -> dict[str, Series]:
+    """For each currency the dates and the units of the base currency for one unit of it.
+
+    A pair that is not published directly comes from its inverse, or from two rates of one day against a third
+    currency. A currency for which no rate is known is left out.
+    """
+    wanted = sorted(set(currencies) - {base_currency})
+    if not wanted:
+        return {}
+    rows = ExchangeRate.objects.filter(date__lte=through).order_by("base", "quote", "date")
+    data = read_columns(rows, "base", "quote", "date", "rate")
+    pairs: dict[tuple[str, str], Series] = {}
+    for base, quote in sorted(set(zip(data["base"].tolist(), data["quote"].tolist(), strict=True))):
+        rows_of_pair = (data["base"] == base) & (data["quote"] == quote)
+        pairs[base, quote] = data["date"][rows_of_pair], data["rate"][rows_of_pair]
+    series = {currency: _rate_series(pairs, currency, base_currency) for currency in wanted}
+    return {currency: found for currency, found in series.items() if found is not None}
+
+
+def _rate_series(pairs: Mapping[tuple[str, str], Series], unit: str, base: str) -> Series | None:
+    if (unit, base) in pairs:
+        return pairs[unit, base]
+    if (base, unit) in pairs:
+        dates, rates = pairs[base, unit]
+        return dates, 1.0 / rates
+    for pivot in sorted({first for first, _ in pairs}):
+        if (pivot, unit) in pairs and (pivot, base) in pairs:
+            unit_dates, unit_rates = pairs[pivot, unit]
+            base_dates, base_rates = pairs[pivot, base]
+            dates, left, right = np.intersect1d(unit_dates, base_dates, return_indices=True)
+            return dates, base_rates[right] / unit_rates[left]
+    return None
+
+
+def interest_rate_series(name: str, through: dt.date) -> Series:
+    """Dates and annual rates as fractions; empty when the series is unknown."""
+    rows = InterestRate.objects.filter(name=name, date__lte=through).order_by("date")
+    data = read_columns(rows, "date", "annual_rate")
+    return data["date"], data["annual_rate"]
+
+
+def latest_trading_day(today: dt.date) -> dt.date | None:
+    """The last day up to today on which an active asset has a price."""
+    return (
+        PriceBar.objects.filter(date__lte=today, asset__is_active=True)
+        .order_by("-date")
+        .values_list("date", flat=True)
+        .first()
+    )
