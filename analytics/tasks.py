@@ -6,7 +6,7 @@ from analytics.services import runs
 from analytics.services.rebalancing_events import events_expire
 
 
-@shared_task(name="analytics.run_dispatch")
+@shared_task(name=runs.DISPATCH_TASK)
 def run_dispatch(run_id: int) -> None:
     """Send one message a chunk."""
     for chunk_id in runs.run_start(run_id):

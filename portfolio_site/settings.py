@@ -196,6 +196,23 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "CostMethodEnum": "portfolios.models.CostMethod",
+        "EventStatusEnum": "analytics.models.EventStatus",
+        "FlowTimingEnum": "portfolios.models.portfolios.FlowTiming",
+        "PortfolioStatusEnum": "portfolios.models.PortfolioStatus",
+        "RebalanceModeEnum": "analytics.models.RebalanceMode",
+        "RecommendationStatusEnum": "analytics.api.summary_serializers.RECOMMENDATION_STATUSES",
+        "RunSectionEnum": "analytics.services.planning.SECTIONS",
+        "RunStatusEnum": "analytics.models.RunStatus",
+        "TransactionKindEnum": "portfolios.models.TransactionKind",
+        "TransactionStatusEnum": "portfolios.models.TransactionStatus",
+    },
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "portfolio_site.kernel.errors.document_problems",
+    ],
 }
 
 # --- logging --------------------------------------------------------------------------------------

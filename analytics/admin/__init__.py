@@ -1,0 +1,27 @@
+"""The seven tables, the runs and the decisions in the console. Computed rows are read-only."""
+
+from analytics.admin import (
+    allocations,
+    asset_metrics,
+    benchmarks,
+    correlations,
+    performance,
+    portfolios,
+    rebalancing,
+    restatements,
+    risk,
+    runs,
+)
+
+__all__ = [
+    "allocations",
+    "asset_metrics",
+    "benchmarks",
+    "correlations",
+    "performance",
+    "portfolios",
+    "rebalancing",
+    "restatements",
+    "risk",
+    "runs",
+]

@@ -44,8 +44,8 @@ def pair_correlations(returns: Floats, minimum: int = MIN_RISK_ROW) -> Floats:
     moves = squares > days * ROUNDING_NOISE**2
     usable = (common >= minimum) & moves & moves.T
     coefficients = products / np.sqrt(known_where(usable, squares * squares.T))
-    pairs: Floats = np.clip(coefficients, -1.0, 1.0)[np.triu_indices(len(returns), k=1)]
-    return pairs
+    order = np.arange(len(returns))
+    return np.clip(coefficients[order[:, None] < order], -1.0, 1.0)
 
 
 def diversification_ratio(weights: Floats, returns: Floats, minimum: int = MIN_RISK_ROW) -> float:

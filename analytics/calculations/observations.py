@@ -25,11 +25,12 @@ def total(x: Floats) -> Floats:
 
     The chunks are counted from the right end, so leading NaN only add exact zeros in front.
     """
-    width = max(-(-x.shape[-1] // _CHUNK), 1) * _CHUNK
-    filled = np.zeros((*x.shape[:-1], width))
-    np.copyto(filled[..., width - x.shape[-1] :], x, where=~np.isnan(x))
-    chunks = filled.reshape(*x.shape[:-1], -1, _CHUNK).sum(axis=-1)
-    sums: Floats = np.add.accumulate(chunks, axis=-1)[..., -1]
+    *outer, n = x.shape
+    chunks = max(-(-n // _CHUNK), 1)
+    filled = np.zeros((*outer, chunks * _CHUNK))
+    np.copyto(filled[..., chunks * _CHUNK - n :], x, where=~np.isnan(x))
+    chunk_sums = filled.reshape(*outer, chunks, _CHUNK).sum(axis=-1)
+    sums: Floats = np.add.accumulate(chunk_sums, axis=-1)[..., -1]
     return sums
 
 

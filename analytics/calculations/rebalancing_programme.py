@@ -6,18 +6,21 @@ All quantities are fractions of the portfolio's value before trading. Solved by 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor
+from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
 
-# The programme counts in ten-thousandths of the portfolio, so that HiGHS' absolute tolerance of 1e-6 is 1e-10 of it.
-_UNIT = 1e1
-_SHARED_UNIT = 1e4
-_TOLERANCE = 1e-6
-# Lots smaller than this are solved as a continuous quantity and rounded.
-_FINE_LOT = Fraction(1, 10**8)
+PRECISION = Fraction(1, 10**7)
+
+# HiGHS has fixed absolute tolerances of 1e-6. Distances are counted in tenths of the portfolio, which proves an
+# optimum to PRECISION; the rows the lines share count a thousand times finer, so that cash is right to 1e-10.
+_HIGHS_TOLERANCE = 1e-6
+_UNIT = _HIGHS_TOLERANCE / float(PRECISION)
+_FINER = 1e3
+# A lot worth less than PRECISION is solved as a continuous quantity, counted in these parts of the portfolio.
+_FINE_PART = Fraction(1, 10**4)
 # The last stage chooses between equally good answers and may stop early: after nodes, not seconds, so that it stops
 # at the same place every time.
 _TIE_BREAK_NODES = 200
@@ -51,21 +54,20 @@ class Choice:
     def weight_after(self, move: Move) -> Fraction:
         return Fraction(0) if move.exit else self.held + self.lot * move.lots
 
-    def distance(self, weight: Fraction) -> Fraction:
+    def distance_after(self, move: Move) -> Fraction:
+        weight = self.weight_after(move)
         return max(Fraction(0), weight - self.high, self.low - weight)
 
-    def neighbours(self, weight: Fraction) -> tuple[Fraction | None, Fraction | None]:
-        """The nearest weights the line can reach, at or below `weight` and above it."""
+    def neighbours(self, weight: Fraction) -> tuple[Move | None, Move | None]:
+        """The moves that end nearest to `weight`: at or below it, and above it."""
+        lots = floor((weight - self.held) / self.lot)
         moves = [Move()] if self.hold else []
         moves += [Move(exit=True)] if self.exit else []
-        lots = (weight - self.held) / self.lot
-        for near in (floor(lots), floor(lots) + 1):
-            moves += [Move(min(max(near, self.buys[0]), self.buys[-1]))] if self.buys else []
-            moves += [Move(-min(max(-near, self.sells[0]), self.sells[-1]))] if self.sells else []
-        weights = [self.weight_after(move) for move in moves]
-        below = max((w for w in weights if w <= weight), default=None)
-        above = min((w for w in weights if w > weight), default=None)
-        return below, above
+        moves += [Move(_nearest(near, self.buys)) for near in (lots, lots + 1) if self.buys]
+        moves += [Move(-_nearest(-near, self.sells)) for near in (lots, lots + 1) if self.sells]
+        below = [move for move in moves if self.weight_after(move) <= weight]
+        above = [move for move in moves if self.weight_after(move) > weight]
+        return max(below, key=self.weight_after, default=None), min(above, key=self.weight_after, default=None)
 
 
 @dataclass(frozen=True)
@@ -81,23 +83,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Solution:
-    """`bound` is proven: no moves have a smaller total distance. `proven`: distance and turnover are the optimum."""
+    """`bound`: no moves have a smaller total distance. `proven`: distance and turnover are optimal to PRECISION."""
 
     moves: tuple[Move, ...]
+    distance: Fraction
     bound: float
     proven: bool
-
-
-def total_distance(choices: Sequence[Choice], moves: Sequence[Move]) -> Fraction:
-    return sum(
-        (choice.distance(choice.weight_after(move)) for choice, move in zip(choices, moves, strict=True)), Fraction(0)
-    )
-
-
-def total_turnover(choices: Sequence[Choice], moves: Sequence[Move]) -> Fraction:
-    return sum(
-        (abs(choice.weight_after(move) - choice.held) for choice, move in zip(choices, moves, strict=True)), Fraction(0)
-    )
 
 
 def is_feasible(choices: Sequence[Choice], limits: Limits) -> bool:
@@ -107,126 +98,147 @@ def is_feasible(choices: Sequence[Choice], limits: Limits) -> bool:
 
 
 def find_best_moves(choices: Sequence[Choice], limits: Limits) -> Solution | None:
-    """The moves of least distance, among them those of least turnover, among them those that leave no line far off.
+    """The moves of least distance; among them of least turnover; among them of the smallest largest distance.
 
-    None when there are none. Raises TimeoutError when the time limit passes before any were found.
+    Standing still wins where it is as good to PRECISION. None when no moves obey the limits; TimeoutError when
+    none were found in time. The time limit holds for each stage.
     """
     programme = _Programme(choices, limits)
     nearest = programme.minimise(programme.distance)
     if nearest.status == _INFEASIBLE:
         return None
-    if nearest.x is None:
-        raise TimeoutError("no feasible proposal was found within the time limit")
-    moves = programme.read(nearest)
-    programme.add_row(programme.distance, high=float(total_distance(choices, moves)) * _UNIT + _TOLERANCE)
-    smallest = programme.minimise(programme.turnover * (_UNIT / _SHARED_UNIT))
-    if smallest.x is not None:
-        moves = programme.read(smallest)
-    programme.add_row(programme.turnover, high=float(total_turnover(choices, moves)) * _SHARED_UNIT + _TOLERANCE)
-    evenest = programme.minimise(programme.largest, node_limit=_TIE_BREAK_NODES)
-    if evenest.x is not None:
-        moves = programme.read(evenest)
-    return Solution(
-        moves=moves,
-        bound=max(0.0, nearest.mip_dual_bound / _UNIT),
-        proven=nearest.status == _OPTIMAL and smallest.status == _OPTIMAL,
-    )
+    bound = max(0.0, (nearest.mip_dual_bound or 0.0) / _UNIT)
+    proven = nearest.status == _OPTIMAL
+    found = []
+    if all(choice.hold for choice in choices) and (limits.free_cash is None or limits.free_cash >= 0):
+        found.append((Move(),) * len(choices))
+    if nearest.x is not None:
+        moves = programme.read(nearest.x)
+        programme.limit(programme.distance, _total_distance(choices, moves))
+        smallest = programme.minimise(programme.turnover)
+        proven &= smallest.status == _OPTIMAL
+        moves = moves if smallest.x is None else programme.read(smallest.x)
+        programme.limit(programme.turnover, _total_turnover(choices, moves))
+        evenest = programme.minimise(programme.largest, node_limit=_TIE_BREAK_NODES)
+        found.append(moves if evenest.x is None else programme.read(evenest.x))
+    if not found:
+        raise TimeoutError
+    still, best = found[0], found[-1]
+    if _total_distance(choices, still) <= _total_distance(choices, best) + PRECISION:
+        best = still
+    return Solution(best, _total_distance(choices, best), bound, proven)
 
 
 class _Programme:
-    """Variables per line: lots bought and sold, whether it buys, sells, exits, and its distance; one more: the largest."""
+    """Blocks of one variable per line: parts bought, parts sold, buys?, sells?, exits?, distance; last: the largest."""
 
     def __init__(self, choices: Sequence[Choice], limits: Limits) -> None:
-        self.choices, self.limits = choices, limits
-        self.n = len(choices)
+        self.choices, self.time_limit = choices, limits.time_limit
+        self.fine = np.array([choice.lot < PRECISION for choice in choices], dtype=bool)
+        self.parts = [_FINE_PART if fine else c.lot for c, fine in zip(choices, self.fine, strict=True)]
         self.rows: list[NDArray[np.float64]] = []
         self.lows: list[float] = []
         self.highs: list[float] = []
-        self.distance = self._vector({(5, i): 1.0 for i in range(self.n)})
-        self.turnover = self._vector({})
-        self.largest = self._vector({(6, 0): 1.0})
-        cash_used = self._vector({})
-        fee, rate = float(limits.fee) * _SHARED_UNIT, float(limits.cost_rate)
-        for i, choice in enumerate(choices):
-            self._add_line(i, choice)
-            traded = self._vector({(0, i): choice.lot, (1, i): choice.lot, (4, i): choice.held}) * _SHARED_UNIT
-            bought = self._vector({(0, i): choice.lot, (1, i): -choice.lot, (4, i): -choice.held}) * _SHARED_UNIT
-            self.turnover += traded
-            cash_used += bought + rate * traded + self._vector({(2, i): fee, (3, i): fee, (4, i): fee})
+
+        n, parts = len(choices), np.array(self.parts, dtype=float)
+        held = np.array([choice.held for choice in choices], dtype=float)
+        nothing, one = np.zeros(n), np.ones(n)
+        self.distance = np.concatenate([nothing] * 5 + [one, [0.0]])
+        self.largest = np.concatenate([nothing] * 6 + [[1.0]])
+        self.turnover = np.concatenate([parts, parts, nothing, nothing, held, nothing, [0.0]]) * _UNIT
+        self.change = np.concatenate([parts, -parts, nothing, nothing, -held, nothing, [0.0]]) * _UNIT
+        trades = np.concatenate([nothing, nothing, one, one, one, nothing, [0.0]])
+        cost = float(limits.fee) * _UNIT * trades + float(limits.cost_rate) * self.turnover
         if limits.free_cash is not None:
-            self.add_row(cash_used, high=float(limits.free_cash) * _SHARED_UNIT)
+            self.limit(self.change + cost, limits.free_cash)
         if limits.turnover is not None:
-            self.add_row(self.turnover, high=float(limits.turnover) * _SHARED_UNIT)
+            self.limit(self.turnover, limits.turnover)
+        self.ceilings = np.concatenate([nothing] * 5 + [np.full(n + 1, np.inf)])
+        for i, choice in enumerate(choices):
+            self._add_moves(i, choice)
+            self._add_distance(i, choice)
 
-    def _add_line(self, i: int, choice: Choice) -> None:
-        for lots, flag, allowed in ((0, 2, choice.buys), (1, 3, choice.sells)):
-            first, last = (allowed[0], allowed[-1]) if allowed else (0, 0)
-            self.add_row(self._vector({(lots, i): 1, (flag, i): -first}), low=0)
-            self.add_row(self._vector({(lots, i): 1, (flag, i): -last}), high=0)
-        self.add_row(
-            self._vector({(2, i): 1, (3, i): 1, (4, i): 1}), low=0 if choice.hold else 1, high=1
+    def _add_moves(self, i: int, choice: Choice) -> None:
+        n, parts_of_a_lot = len(self.choices), float(choice.lot / self.parts[i])
+        for amount, flag, lots in ((i, 2 * n + i, choice.buys), (n + i, 3 * n + i, choice.sells)):
+            if lots:
+                first, last = lots[0] * parts_of_a_lot, lots[-1] * parts_of_a_lot
+                self.ceilings[[amount, flag]] = last, 1
+                self._add_sparse_row({amount: 1, flag: -last}, high=0)
+                self._add_sparse_row({amount: 1, flag: -first}, low=0)
+        self.ceilings[4 * n + i] = choice.exit
+        self._add_sparse_row(
+            {2 * n + i: 1, 3 * n + i: 1, 4 * n + i: 1}, low=0 if choice.hold else 1, high=1
         )
-        weight = self._vector({(0, i): choice.lot, (1, i): -choice.lot, (4, i): -choice.held}) * _UNIT
-        distance = self._vector({(5, i): 1})
 
-        def add_support(slope: Fraction | int, weight_at: Fraction, distance_at: Fraction) -> None:
-            # distance >= distance_at + slope * (weight - weight_at)
-            self.add_row(
-                distance - float(slope) * weight,
-                low=float(distance_at + slope * (choice.held - weight_at)) * _UNIT,
-            )
+    def _add_distance(self, i: int, choice: Choice) -> None:
+        """distance >= each line that touches the true, convex distance from below."""
+        n = len(self.choices)
+        self._add_sparse_row({6 * n: 1, 5 * n + i: -1}, low=0)
+        supports = [(Fraction(1), choice.high, Fraction(0)), (Fraction(-1), choice.low, Fraction(0))]
+        for edge in {choice.low, choice.high} if not self.fine[i] else ():
+            # No move ends between neighbours: their chord excludes nothing, and makes the relaxation tight.
+            below, above = choice.neighbours(edge)
+            if below and above:
+                weights = choice.weight_after(below), choice.weight_after(above)
+                distances = choice.distance_after(below), choice.distance_after(above)
+                slope = (distances[1] - distances[0]) / (weights[1] - weights[0])
+                supports.append((slope, weights[0], distances[0]))
+        for slope, weight, distance in supports:
+            row = np.zeros_like(self.change)
+            own = np.arange(i, 5 * n, n)
+            row[own] = -float(slope) * self.change[own]
+            row[5 * n + i] = 1
+            self.add_row(row, low=float(distance + slope * (choice.held - weight)) * _UNIT)
 
-        add_support(1, choice.high, Fraction(0))
-        add_support(-1, choice.low, Fraction(0))
-        # No reachable weight lies between neighbours, so the chord cuts off no answer but makes the bound tight.
-        if choice.lot >= _FINE_LOT:
-            for edge in {choice.low, choice.high}:
-                below, above = choice.neighbours(edge)
-                if below is not None and above is not None:
-                    fall = choice.distance(above) - choice.distance(below)
-                    add_support(fall / (above - below), below, choice.distance(below))
-        self.add_row(self._vector({(6, 0): 1, (5, i): -1}), low=0)
-
-    def _vector(self, entries) -> NDArray[np.float64]:
-        vector = np.zeros(6 * self.n + 1)
-        for (block, i), number in entries.items():
-            vector[block * self.n + i] = float(number)
-        return vector
+    def _add_sparse_row(self, entries: dict[int, float], low: float = -np.inf, high: float = np.inf) -> None:
+        row = np.zeros_like(self.change)
+        row[list(entries)] = list(entries.values())
+        self.add_row(row, low, high)
 
     def add_row(self, row: NDArray[np.float64], low: float = -np.inf, high: float = np.inf) -> None:
         self.rows.append(row)
         self.lows.append(low)
         self.highs.append(high)
 
+    def limit(self, row: NDArray[np.float64], ceiling: Fraction) -> None:
+        self.add_row(row * _FINER, high=float(ceiling) * _UNIT * _FINER)
+
     def minimise(self, objective: NDArray[np.float64], **options: int) -> OptimizeResult:
-        fine = [choice.lot < _FINE_LOT for choice in self.choices]
-        whole = np.ones(6 * self.n + 1)
-        whole[: 2 * self.n] = ~np.array(fine * 2, dtype=bool)
-        whole[5 * self.n :] = 0
-        highs = np.full(6 * self.n + 1, np.inf)
-        highs[: self.n] = [c.buys[-1] if c.buys else 0 for c in self.choices]
-        highs[self.n : 2 * self.n] = [c.sells[-1] if c.sells else 0 for c in self.choices]
-        highs[2 * self.n : 3 * self.n] = [bool(c.buys) for c in self.choices]
-        highs[3 * self.n : 4 * self.n] = [bool(c.sells) for c in self.choices]
-        highs[4 * self.n : 5 * self.n] = [c.exit for c in self.choices]
+        n = len(self.choices)
+        whole = np.concatenate([~self.fine, ~self.fine, np.ones(3 * n), np.zeros(n + 1)])
         return milp(
             objective,
             integrality=whole,
-            bounds=Bounds(0, highs),
+            bounds=Bounds(0, self.ceilings),
             constraints=LinearConstraint(np.array(self.rows), self.lows, self.highs),
-            options={"time_limit": self.limits.time_limit, "mip_rel_gap": 0, **options},
+            options={"time_limit": self.time_limit, "mip_rel_gap": 0, **options},
         )
 
-    def read(self, result: OptimizeResult) -> tuple[Move, ...]:
+    def read(self, x: NDArray[np.float64]) -> tuple[Move, ...]:
+        """The moves behind an answer, in whole lots and inside their ranges."""
         moves = []
-        n = self.n
         for i, choice in enumerate(self.choices):
-            if result.x[4 * n + i] > 0.5:
+            bought, sold, buys, sells, exits = x[i :: len(self.choices)][:5]
+            lots_of_a_part = float(self.parts[i] / choice.lot)
+            if exits > 0.5:
                 moves.append(Move(exit=True))
-            elif result.x[2 * n + i] > 0.5:
-                moves.append(Move(lots=min(max(round(result.x[i]), choice.buys[0]), choice.buys[-1])))
-            elif result.x[3 * n + i] > 0.5:
-                moves.append(Move(lots=-min(max(round(result.x[n + i]), choice.sells[0]), choice.sells[-1])))
+            elif buys > 0.5:
+                moves.append(Move(_nearest(round(bought * lots_of_a_part), choice.buys)))
+            elif sells > 0.5:
+                moves.append(Move(-_nearest(round(sold * lots_of_a_part), choice.sells)))
             else:
                 moves.append(Move())
         return tuple(moves)
+
+
+def _nearest(number: int, allowed: range) -> int:
+    return min(max(number, allowed[0]), allowed[-1])
+
+
+def _total_distance(choices: Sequence[Choice], moves: Sequence[Move]) -> Fraction:
+    return sum((c.distance_after(move) for c, move in zip(choices, moves, strict=True)), Fraction(0))
+
+
+def _total_turnover(choices: Sequence[Choice], moves: Sequence[Move]) -> Fraction:
+    return sum((abs(c.weight_after(move) - c.held) for c, move in zip(choices, moves, strict=True)), Fraction(0))

@@ -36,8 +36,9 @@ def geometric_return(returns: Floats) -> Floats:
     if not returns.shape[-1]:
         return np.full(returns.shape[:-1], np.nan)
     wealth = linked_index(returns)[..., -1]
-    years = ratio(SESSIONS_PER_YEAR, count(returns).astype(float))
-    return np.asarray(known_where(wealth >= 0, wealth) ** years - 1)
+    observed = count(returns)
+    known = (observed > 0) & (wealth >= 0)
+    return np.asarray(known_where(known, wealth) ** ratio(SESSIONS_PER_YEAR, observed.astype(float)) - 1)
 
 
 def daily_risk_free(annual_rate: Floats) -> Floats:

@@ -124,10 +124,10 @@ def _explain_rows(
     for row in np.flatnonzero(~has_value):
         reasons[row] = {"daily_return": "value unknown", "twr_index": "value unknown"}
     for day, text in notes.items():
-        row = int(np.searchsorted(rows, day))
-        if row < len(rows):
-            known = reasons[row].get("daily_return")
-            reasons[row]["daily_return"] = f"{known}; {text}" if known else text
+        place = int(np.searchsorted(rows, day))
+        if place < len(rows):
+            known = reasons[place].get("daily_return")
+            reasons[place]["daily_return"] = f"{known}; {text}" if known else text
 
     broken = np.flatnonzero(np.isnan(index) & has_value)
     if len(broken):

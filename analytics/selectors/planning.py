@@ -194,7 +194,7 @@ def held_assets(through: dt.date) -> "HeldAssets":
         asset__isnull=False,
         quantity__isnull=False,
         kind__in=QUANTITY_IN | QUANTITY_OUT,
-    ).order_by("portfolio", "asset", "trade_date")
+    ).order_by("portfolio_id", "asset_id", "trade_date")
     data = read_columns(rows, "portfolio", "asset", "trade_date", "kind", "quantity")
     sign = np.where(np.isin(data["kind"].astype(str), list(QUANTITY_IN)), 1.0, -1.0)
     quantities = sign * data["quantity"]

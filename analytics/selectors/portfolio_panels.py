@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 from django.conf import settings
@@ -44,11 +45,17 @@ class PortfolioPanel:
     primary_benchmark: int | None
     benchmarks: dict[int, np.ndarray | str]
     asset_returns: np.ndarray
+    rates: Mapping[str, Series]
     hashes: list[str]
 
     @property
     def dates(self) -> np.ndarray:
         return self.series.dates
+
+    def rate_on_last_day(self, currency: str) -> Decimal | None:
+        """Base currency per unit on the last day; None when unknown."""
+        fx = _rates_on(currency, self.portfolio.base_currency_id, self.dates[-1:], self.rates)
+        return None if fx is None or np.isnan(fx[0]) else Decimal(repr(float(fx[0])))
 
     def rows_from(self, first: dt.date) -> np.ndarray:
         """Positions of the calendar days from `first` on."""
@@ -68,7 +75,7 @@ def portfolio_panels(portfolios: Iterable[Portfolio], through: dt.date) -> Itera
     portfolios = list(portfolios)
     inputs = book_inputs((portfolio.pk for portfolio in portfolios), through)
     benchmarks: dict[int, list[PortfolioBenchmark]] = {}
-    for row in PortfolioBenchmark.objects.filter(portfolio__in=portfolios, is_active=True).order_by("asset"):
+    for row in PortfolioBenchmark.objects.filter(portfolio__in=portfolios, is_active=True).order_by("asset_id"):
         benchmarks.setdefault(row.portfolio_id, []).append(row)
     asset_ids = {asset_id for book in inputs.values() for asset_id in book.asset_ids}
     asset_ids |= {row.asset_id for rows in benchmarks.values() for row in rows}
@@ -171,6 +178,7 @@ def _panel(
         asset_returns=np.array(
             [_base_returns(bars.get(i), assets[i].currency_id, calendar, portfolio, rates) for i in held]
         ).reshape(len(held), len(calendar)),
+        rates=rates,
         hashes=_input_hashes(portfolio, valuation, days, series),
     )
 

@@ -41,7 +41,7 @@ def correlations_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:
     # A week is over when the run's day lies behind its last session, also when the chunk ends within it.
     all_pairs_on = week_ends(trading_days(days[0], days[-1] + ONE_WEEK), run.calculation_date)
     if work["all_pairs"]:
-        all_pairs_on = set(days)
+        all_pairs_on.add(run.calculation_date)
     pending: list[dict[str, Any]] = []
     written = gathered = 0
     for day in days:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from celery import current_app
 from django.db import transaction
 from django.db.models import Sum
 
@@ -29,6 +30,8 @@ from portfolios.services.audit import Actor, audit_append
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[AnalyticsRun], None]
+# By name: the task lives in a face and calls this module.
+DISPATCH_TASK = "analytics.run_dispatch"
 # Before any price: a backfill starts with whatever there is.
 BEGINNING = dt.date(1900, 1, 1)
 _WRITERS = {
@@ -94,12 +97,10 @@ def run_request(
     only: Sequence[str] = (),
 ) -> AnalyticsRun:
     """Plan a run and hand it to the workers."""
-    from analytics.tasks import run_dispatch  # the task imports this module
-
     run = run_create(actor=actor, from_date=from_date, portfolio_codes=portfolio_codes, only=only)
     if run is None:  # cannot be: empty runs are kept
         raise RunError("the run could not be stored.")
-    transaction.on_commit(lambda: run_dispatch.delay(run.pk))
+    transaction.on_commit(lambda: current_app.send_task(DISPATCH_TASK, [run.pk]))
     return run
 
 

@@ -10,6 +10,7 @@ from analytics.models import AnalyticsRun, PortfolioPerformanceHistory
 from analytics.selectors.portfolio_panels import PortfolioPanel
 from analytics.services.computed_rows import PROVENANCE, rounded_money, rows_drop
 from portfolio_site.kernel.bulk import bulk_upsert
+from portfolios.calculations.valuation import calendar_reasons
 
 LEVELS = ("total_value", "invested_value", "cash_value", "cost_basis", "unrealized_pnl")
 TABLE = PortfolioPerformanceHistory._meta.db_table
@@ -62,7 +63,8 @@ def _money(panel: PortfolioPanel) -> dict[str, np.ndarray]:
 
 def _quality(panel: PortfolioPanel, rows: np.ndarray, reasons: list[dict[str, str]]) -> list[dict[str, str]]:
     """What is to be said of the value, then of the return, then of the statistics built on both."""
+    of_value = calendar_reasons(panel.valuation)
     return [
-        {**figures, **panel.weighted.reasons[row], **panel.valuation.reasons[panel.days[row]]}
+        {**figures, **panel.weighted.reasons[row], **of_value[row]}
         for row, figures in zip(rows, reasons, strict=True)
     ]

@@ -8,6 +8,7 @@ running twice writes nothing the second time.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -55,24 +56,45 @@ def _is_column(values: Any) -> bool:
 
 
 def _plain_values(field: models.Field, values: Any, length: int) -> list[Any]:
-    """One column as plain Python values, with NaN as None."""
+    """One column as the driver takes it, with NaN as None."""
     if not _is_column(values):
-        return [_json(values) if isinstance(field, models.JSONField) else values] * length
+        return [_plain_value(field, values)] * length
+    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+        plain = values.astype(object)
+        plain[~np.isfinite(values)] = None
+        values = plain.tolist()
+    elif isinstance(values, np.ndarray) and values.dtype.kind == "M":
+        if connection.vendor == "sqlite":
+            return np.datetime_as_string(values, unit="D").tolist()
+        return values.astype("datetime64[D]").tolist()
+    elif isinstance(values, np.ndarray):
+        values = values.tolist()
+    if isinstance(field, models.BooleanField | models.CharField | models.TextField):
+        return list(values)
+    return [_plain_value(field, value) for value in values]
+
+
+def _plain_value(field: models.Field, value: Any) -> Any:
     if isinstance(field, models.JSONField):
-        return [_json(value) for value in values]
-    if isinstance(values, np.ndarray):
-        if values.dtype.kind == "f":
-            finite = np.isfinite(values)
-            plain = values.astype(object)
-            plain[~finite] = None
-            plain_list: list[Any] = plain.tolist()
-            if isinstance(field, models.IntegerField):
-                return [None if value is None else int(value) for value in plain_list]
-            return plain_list
-        if values.dtype.kind == "M":
-            return values.astype("datetime64[D]").tolist()
-        return values.tolist()
-    return [None if isinstance(value, float) and value != value else value for value in values]
+        return _json(value)
+    if value is None or value != value:
+        return None
+    if isinstance(field, models.DecimalField):
+        return _decimal(field, value)
+    if isinstance(field, models.IntegerField):
+        return int(value)
+    if isinstance(field, models.DateField) and connection.vendor == "sqlite":
+        if isinstance(field, models.DateTimeField):
+            return connection.ops.adapt_datetimefield_value(value)
+        return value.isoformat()
+    return value
+
+
+def _decimal(field: models.DecimalField, value: Any) -> Any:
+    """At the column's own digits, so that what is compared is what is stored."""
+    exact = value if isinstance(value, Decimal) else Decimal(repr(float(value)))
+    rounded = exact.quantize(Decimal(1).scaleb(-field.decimal_places), context=Context(prec=field.max_digits)) + 0
+    return str(rounded) if connection.vendor == "sqlite" else rounded
 
 
 def _json(value: Any) -> str | None:
@@ -97,11 +119,7 @@ def _merge_by_executemany(
     *,
     insert: bool,
 ) -> int:
-    adapters = [_sqlite_adapter(field) for field in fields.values()]
-    rows = (
-        tuple(value if adapt is None or value is None else adapt(value) for adapt, value in zip(adapters, row, strict=True))
-        for row in _rows(fields, columns, length)
-    )
+    rows = _rows(fields, columns, length)
     with connection.cursor() as cursor:
         # The raw cursor: Django's rewrites placeholders row by row and counts nothing.
         raw = cursor.cursor
@@ -111,16 +129,6 @@ def _merge_by_executemany(
         else:
             raw.executemany(_update_sql(model, fields, key, provenance), rows)
         return int(raw.connection.total_changes - before)
-
-
-def _sqlite_adapter(field: models.Field) -> Any:
-    if isinstance(field, models.DecimalField):
-        return str
-    if isinstance(field, models.DateTimeField):
-        return connection.ops.adapt_datetimefield_value
-    if isinstance(field, models.DateField):
-        return lambda value: value.isoformat()
-    return None
 
 
 def _placeholders(fields: Mapping[str, models.Field]) -> str:

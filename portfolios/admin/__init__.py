@@ -1,0 +1,5 @@
+"""The facts in the console: everything can be found and read, nothing is changed behind the services' back."""
+
+from portfolios.admin import access, assets, audit, imports, market_data, portfolios, tokens, transactions
+
+__all__ = ["access", "assets", "audit", "imports", "market_data", "portfolios", "tokens", "transactions"]

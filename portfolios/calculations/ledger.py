@@ -63,7 +63,7 @@ class DayBook:
     """The books at the end of `date`, and the figures of that day, all in base currency but for `cash`.
 
     quantities, costs, lots: by asset, only what is held; an asset of unknown cost has no entry in `costs`.
-    cash: by currency, without zeros. inflow, outflow: external flows, both >= 0. realized: gains without fees
+    cash: by currency, 0 once spent. inflow, outflow: external flows, both >= 0. realized: gains without fees
     and taxes. income: gross dividends and interest less interest charged. fees, taxes: net of refunds.
     cash_booked: all movements of cash at the rates they were booked at; the change of cash in base currency
     less this is the gain from exchange rates. transferred_pnl: the unrealised gain that came in with a
@@ -179,7 +179,7 @@ class _Walk:
             date=day,
             quantities=dict(self.quantities),
             costs=dict(self.costs),
-            cash={currency: amount for currency, amount in self.cash.items() if amount},
+            cash=dict(self.cash),
             lots=dict(self.lots),
             unknown=tuple(self.unknown),
             **self.figures,

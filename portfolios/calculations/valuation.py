@@ -13,6 +13,9 @@ from portfolios.calculations.entries import CorporateAction
 from portfolios.calculations.ledger import DAY_FIGURES, DayBook
 from portfolios.calculations.value_reasons import Holdings, explain_values
 
+# Reasons that belong to what happened on a day, not to how things stood at its end.
+_OF_A_DAY = {*DAY_FIGURES, "fx_on_cash", "positions"}
+
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -152,6 +155,19 @@ def book_value(
         reasons=explain_values(holdings, fx_on_cash, books, book_days),
         **figures,
     )
+
+
+def calendar_reasons(valuation: Valuation) -> list[dict[str, str]]:
+    """Reasons of the calendar days (M,). What is unknown of a day between them is said on the next one."""
+    rows: list[dict[str, str]] = []
+    pending: dict[str, str] = {}
+    for is_calendar, reasons in zip(valuation.is_calendar, valuation.reasons, strict=True):
+        if is_calendar:
+            rows.append({**pending, **reasons})
+            pending = {}
+        else:
+            pending |= {field: reason for field, reason in reasons.items() if field in _OF_A_DAY}
+    return rows
 
 
 def gross_weights(positions: Floats) -> Floats:

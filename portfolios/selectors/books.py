@@ -54,7 +54,7 @@ def book_inputs(portfolio_ids: Iterable[int], through: dt.date) -> dict[int, Boo
     entries: dict[int, list[Entry]] = {portfolio_id: [] for portfolio_id in portfolio_ids}
     rows = Transaction.objects.filter(
         portfolio__in=list(entries), status=TransactionStatus.SETTLED, trade_date__lte=through
-    ).order_by("portfolio", "trade_date", "id")
+    ).order_by("portfolio_id", "trade_date", "id")
     for portfolio_id, *values in rows.values_list(*ENTRY_FIELDS).iterator(chunk_size=5000):
         entries[portfolio_id].append(_entry(*values))
     actions = _actions({entry.asset for group in entries.values() for entry in group if entry.asset}, through)
@@ -107,7 +107,7 @@ def _actions(asset_ids: Iterable[int], through: dt.date) -> list[BookedAction]:
             ratio=Fraction(row.ratio_new, row.ratio_old) if row.ratio_new and row.ratio_old else None,
             amount=row.amount,
         )
-        for row in rows.order_by("ex_date", "asset", "kind")
+        for row in rows.order_by("ex_date", "asset_id", "kind")
     ]
 
 

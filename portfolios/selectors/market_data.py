@@ -47,7 +47,7 @@ def splits_of(asset_ids: Iterable[int]) -> dict[int, list[Split]]:
 def bars_of(asset_ids: Iterable[int], through: dt.date) -> dict[int, Bars]:
     """The bars of each asset up to a day; assets without any are left out."""
     ids = sorted(set(asset_ids))
-    rows = PriceBar.objects.filter(asset__in=ids, date__lte=through).order_by("asset", "date")
+    rows = PriceBar.objects.filter(asset__in=ids, date__lte=through).order_by("asset_id", "date")
     data = read_columns(rows, "asset", "date", "high", "low", "close", "volume", "adjusted_through")
     splits = splits_of(ids)
     starts = np.searchsorted(data["asset"], ids, side="left")
@@ -86,7 +86,7 @@ def exchange_rates_to(base_currency: str, currencies: Iterable[str], through: dt
     wanted = sorted(set(currencies) - {base_currency})
     if not wanted:
         return {}
-    rows = ExchangeRate.objects.filter(date__lte=through).order_by("base", "quote", "date")
+    rows = ExchangeRate.objects.filter(date__lte=through).order_by("base_id", "quote_id", "date")
     data = read_columns(rows, "base", "quote", "date", "rate")
     pairs: dict[tuple[str, str], Series] = {}
     for base, quote in sorted(set(zip(data["base"].tolist(), data["quote"].tolist(), strict=True))):

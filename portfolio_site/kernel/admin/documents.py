@@ -10,91 +10,118 @@ from django.utils.safestring import SafeString
 
 from portfolio_site.kernel.admin.figures import UNKNOWN, digits
 
-_DECIMAL = re.compile(r"-?\d+\.\d+")
-_PLACES = 12
-_INLINE_ITEMS = 8
+# Numbers are stored as text, too, so that no digit is lost. A leading zero makes it a name.
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
+_NAMES = re.compile(r"(^|_)(code|date|hash|id|name|number|sequence|symbol|version|year)$")
+MOST_PLACES = 8
+INLINE_ITEMS = 8
 
 
-def document(value: Any) -> SafeString:
-    """Objects become two columns, lists of objects a table, other lists bullets, the rest text."""
+def document(value: Any, name: str = "") -> SafeString:
+    """Objects become two columns, lists of objects a table, other lists bullets, the rest text.
+
+    `name` is the field that holds the value; a code or an id stays as it is, even if it looks like a number.
+    """
     if value is None or value in ("", [], {}):
         return format_html('<span class="unknown">{}</span>', UNKNOWN)
     if isinstance(value, Mapping):
-        rows = format_html_join("", "<tr><th scope='row'>{}</th>{}</tr>", ((title(k), cell(v)) for k, v in value.items()))
-        return _table(rows)
+        lines = ((_title(key), _cell(item, str(key))) for key, item in value.items())
+        return _table(format_html_join("", '<tr><th scope="row">{}</th>{}</tr>', lines))
     if isinstance(value, list):
-        return _list(value)
-    return _scalar(value)
+        return _list(value, name)
+    if isinstance(value, bool):
+        return format_html("{}", "yes" if value else "no")
+    number = _number(value, name)
+    return format_html("{}", value if number is None else digits(number, MOST_PLACES, least_places=_places(number)))
 
 
-def objects_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> SafeString:
-    """One row an object; `columns` come first, then whatever else the objects have."""
-    found = dict.fromkeys(key for row in rows for key in row)
-    names = [*(name for name in columns if name in found), *(name for name in found if name not in columns)]
-    numeric = {name for name in names if all(_is_number(row.get(name)) for row in rows if row.get(name) is not None)}
-    heads = format_html_join(
-        "", '<th scope="col" class="{}">{}</th>', (("number" if name in numeric else "", title(name)) for name in names)
+def objects_table(rows: Sequence[Mapping[str, Any]], headings: Mapping[str, str] | None = None) -> SafeString:
+    """One row an object. The fields in `headings` come first, under these headings, then whatever else there is."""
+    known = headings or {}
+    found = dict.fromkeys(name for row in rows for name in row)
+    names = [*(name for name in known if name in found), *(name for name in found if name not in known)]
+    places = {name: _column_places([row.get(name) for row in rows], name) for name in names}
+    heads = (("" if places[name] is None else "number", known.get(name) or _title(name)) for name in names)
+    lines = ((_line([_cell(row.get(name), name, places[name]) for name in names]),) for row in rows)
+    return _table(
+        format_html_join("", "<tr>{}</tr>", lines),
+        format_html(
+            "<thead><tr>{}</tr></thead>", format_html_join("", '<th scope="col" class="{}">{}</th>', heads)
+        ),
     )
-    lines = format_html_join(
-        "",
-        "<tr>{}</tr>",
-        ((format_html_join("", "{}", ((cell(row.get(name)),) for name in names)),) for row in rows),
-    )
-    return _table(lines, format_html("<thead><tr>{}</tr></thead>", heads))
 
 
 def changes_table(before: Any, after: Any) -> SafeString:
     """Two versions of one object side by side, with what differs marked."""
-    if not isinstance(before or {}, Mapping) or not isinstance(after or {}, Mapping):
-        return changes_table({"value": before}, {"value": after})
+    if not all(isinstance(version, Mapping | None) for version in (before, after)):
+        before, after = {"value": before}, {"value": after}
     old, new = before or {}, after or {}
-    names = dict.fromkeys([*old, *new])
-    lines = format_html_join(
-        "",
-        '<tr class="{}"><th scope="row">{}</th>{}{}</tr>',
+    if not old and not new:
+        return document(None)
+    lines = (
         (
-            ("changed" if old.get(name) != new.get(name) else "", title(name), cell(old.get(name)), cell(new.get(name)))
-            for name in names
+            "" if old.get(name) == new.get(name) else "changed",
+            _title(name),
+            _cell(old.get(name), name),
+            _cell(new.get(name), name),
+        )
+        for name in dict.fromkeys([*old, *new])
+    )
+    return _table(
+        format_html_join("", '<tr class="{}"><th scope="row">{}</th>{}{}</tr>', lines),
+        format_html(
+            '<thead><tr><th scope="col">{}</th><th scope="col">{}</th><th scope="col">{}</th></tr></thead>',
+            *("Field", "Before", "After"),
         ),
     )
-    if not names:
-        return document(None)
-    heads = '<thead><tr><th scope="col">Field</th><th scope="col">Before</th><th scope="col">After</th></tr></thead>'
-    return _table(lines, SafeString(heads))
 
 
-def title(name: object) -> str:
+def _title(name: object) -> str:
     text = str(name).replace("_", " ")
     return text[:1].upper() + text[1:]
 
 
-def cell(value: Any) -> SafeString:
-    return format_html('<td class="{}">{}</td>', "number" if _is_number(value) else "", document(value))
+def _number(value: Any, name: str) -> Decimal | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_text = isinstance(value, str) and _NUMBER.fullmatch(value) is not None
+    return Decimal(str(value)) if (is_number or is_text) and not _NAMES.search(name) else None
 
 
-def _is_number(value: Any) -> bool:
-    if isinstance(value, str):
-        return _DECIMAL.fullmatch(value) is not None
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _places(number: Decimal) -> int:
+    """Decimals worth showing; one alone looks like a typing error in an amount."""
+    _, _, decimals = f"{number:f}".partition(".")
+    needed = min(len(decimals.rstrip("0")), MOST_PLACES)
+    return 2 if needed == 1 else needed
 
 
-def _scalar(value: Any) -> SafeString:
-    if isinstance(value, bool):
-        return format_html("{}", "yes" if value else "no")
-    if isinstance(value, float) or (isinstance(value, str) and _is_number(value)):
-        value = digits(Decimal(str(value)), _PLACES, least_places=0)
-    return format_html("{}", str(value))
+def _column_places(values: Sequence[Any], name: str) -> int | None:
+    """The decimals that a column of numbers needs; None if it holds anything else."""
+    numbers = [_number(value, name) for value in values if value is not None]
+    known = [number for number in numbers if number is not None]
+    return max(map(_places, known)) if known and len(known) == len(numbers) else None
 
 
-def _list(values: Sequence[Any]) -> SafeString:
+def _cell(value: Any, name: str, places: int | None = None) -> SafeString:
+    number = _number(value, name)
+    if number is None:
+        return format_html("<td>{}</td>", document(value, name))
+    return format_html('<td class="number">{}</td>', digits(number, _places(number) if places is None else places))
+
+
+def _line(cells: Sequence[SafeString]) -> SafeString:
+    return format_html_join("", "{}", ((cell,) for cell in cells))
+
+
+def _list(values: Sequence[Any], name: str) -> SafeString:
     if all(isinstance(value, Mapping) for value in values):
         return objects_table(values)
-    if not any(isinstance(value, Mapping | list) for value in values) and len(values) <= _INLINE_ITEMS:
-        return format_html_join(", ", "{}", ((_scalar(value),) for value in values))
-    return format_html('<ul class="document">{}</ul>', format_html_join("", "<li>{}</li>", ((document(v),) for v in values)))
+    items = ((document(value, name),) for value in values)
+    if len(values) <= INLINE_ITEMS and all(isinstance(value, int | float) for value in values):
+        return format_html_join(", ", "{}", items)
+    return format_html('<ul class="document">{}</ul>', format_html_join("", "<li>{}</li>", items))
 
 
-def _table(rows: SafeString, head: SafeString = SafeString("")) -> SafeString:
+def _table(lines: SafeString, head: SafeString | str = "") -> SafeString:
     return format_html(
-        '<div class="document-scroll"><table class="document">{}<tbody>{}</tbody></table></div>', head, rows
+        '<div class="document-scroll"><table class="document">{}<tbody>{}</tbody></table></div>', head, lines
     )

@@ -73,7 +73,7 @@ class AutocompleteFilter(_FormFilter):
             queryset=related.get_queryset(request),
             required=False,
             label=str(self.title),
-            widget=AutocompleteSelect(field, site, attrs={"data-placeholder": "Any"}),
+            widget=AutocompleteSelect(field, site),
         )
         return form
 

@@ -43,7 +43,7 @@ def test_hhi_lies_between_equal_weights_and_one_position(raw):
 
 
 def test_pairs_agree_with_numpy():
-    expected = np.corrcoef(RETURNS)[np.triu_indices(5, 1)]
+    expected = np.asarray(np.corrcoef(RETURNS))[np.triu_indices(5, 1)]
     np.testing.assert_allclose(pair_correlations(RETURNS), expected, rtol=1e-11)
 
 

@@ -10,8 +10,9 @@ def test_moments_agree_with_numpy_and_ignore_nan():
     x = np.array([[1.0, np.nan, 4.0, 5.0], [np.nan, np.nan, np.nan, 2.0], [np.nan] * 4])
     assert count(x).tolist() == [3, 1, 0]
     assert total(x).tolist() == [10.0, 2.0, 0.0]
-    np.testing.assert_allclose(mean(x), [10 / 3, 2.0, np.nan])
-    np.testing.assert_allclose(standard_deviation(x), [np.std([1, 4, 5], ddof=1), np.nan, np.nan])
+    np.testing.assert_allclose(mean(x), np.array([10 / 3, 2.0, np.nan]))
+    spread = float(np.std([1, 4, 5], ddof=1))
+    np.testing.assert_allclose(standard_deviation(x), np.array([spread, np.nan, np.nan]))
     np.testing.assert_allclose(standard_deviation(RETURNS), np.std(RETURNS, ddof=1), rtol=1e-13)
 
 

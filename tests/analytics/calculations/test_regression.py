@@ -1,8 +1,8 @@
 import empyrical
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
 
 from analytics.calculations.constants import MIN_REGRESSION, MIN_RETURNS_VOLATILITY
 from analytics.calculations.regression import (
@@ -21,7 +21,7 @@ PORTFOLIO = 0.0001 + 0.8 * BENCHMARK + RNG.normal(0, 0.004, 400)
 
 
 def test_beta_and_alpha_are_ordinary_least_squares():
-    fit = sm.OLS(PORTFOLIO, sm.add_constant(BENCHMARK)).fit()
+    fit = OLS(PORTFOLIO, np.column_stack([np.ones(400), BENCHMARK])).fit()
     beta, alpha = beta_alpha(PORTFOLIO, BENCHMARK)
     assert beta == pytest.approx(fit.params[1], rel=1e-11)
     assert alpha == pytest.approx(fit.params[0] * 252, rel=1e-9)

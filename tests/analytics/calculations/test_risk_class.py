@@ -76,7 +76,7 @@ def test_history_inside_one_week_has_no_weekly_return():
 
 def test_weekly_volatility_agrees_with_pandas_and_never_looks_ahead():
     dates = pd.bdate_range("2020-01-01", periods=500)
-    levels = np.cumprod(1 + np.random.default_rng(7).normal(0, 0.01, 500))
+    levels = np.cumprod(1 + np.random.default_rng(7).normal(0, 0.01, 500)).astype(np.float64)
     starts, ends = np.array([0, 0, 100, 3]), np.array([499, 300, 402, 60])
     found = weekly_volatility(dates.to_numpy().astype("datetime64[D]"), levels, starts, ends)
     for k, (start, end) in enumerate(zip(starts, ends, strict=True)):

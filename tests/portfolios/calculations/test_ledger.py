@@ -4,10 +4,15 @@ from itertools import permutations
 
 import pytest
 
-from portfolios.calculations.entries import CorporateAction, LedgerError
-from portfolios.calculations.ledger import DAY_FIGURES, Unknown
+from portfolios.calculations.entries import CorporateAction, Entry, LedgerError
+from portfolios.calculations.ledger import DAY_FIGURES, DayBook, Unknown
 from portfolios.calculations.lots import COST_METHODS, CostMethod
 from tests.portfolios.calculations.booking import add_days, entry, split, walk
+
+
+def check(book: DayBook, **expected: object) -> None:
+    assert {name: getattr(book, name) for name in expected} == expected
+
 
 BUY_10_AT_100 = entry("buy", "2020-01-01", 1, quantity=10, price=100)
 
@@ -39,7 +44,7 @@ def test_a13_splits(
         entries.append(entry("sell", "2021-01-01", 1, quantity=sale, price=60))
     last = walk(entries, [split(1, day, ratio) for day, ratio in splits], method=method)[-1]
     if quantity is None or cost is None:
-        assert (last.quantities, last.costs, last.lots) == ({}, {}, {})
+        check(last, quantities={}, costs={}, lots={})
     else:
         assert last.costs == {1: Decimal(cost)}
         assert abs(Fraction(last.quantities[1]) - Fraction(quantity)) < Fraction(1, 10**12)
@@ -105,7 +110,7 @@ B7_SECOND = [
     ],
 )
 def test_b7_fifo_against_moving_average(
-    entries: list, method: CostMethod, cost: float, realized: float, unrealized: float
+    entries: list[Entry], method: CostMethod, cost: float, realized: float, unrealized: float
 ) -> None:
     books = walk(entries, method=method)
     assert float(books[-1].costs[1]) == pytest.approx(cost, abs=1e-11)
@@ -203,9 +208,9 @@ def test_trades_gain_and_cost_without_fees_and_taxes() -> None:
         entry("sell", "2020-01-02", 1, quantity=4, price=120, fee=3, tax=1),
     ]
     bought, sold = walk(entries)
-    assert (bought.cash, bought.costs, bought.fees, bought.taxes) == ({"EUR": -1007}, {1: 1000}, 5, 2)
-    assert (sold.cash, sold.costs) == ({"EUR": -1007 + 476}, {1: 600})
-    assert (sold.realized, sold.fees, sold.taxes, sold.cash_booked) == (80, 3, 1, 476)
+    check(bought, cash={"EUR": -1007}, costs={1: 1000}, fees=5, taxes=2)
+    check(sold, cash={"EUR": -1007 + 476}, costs={1: 600})
+    check(sold, realized=80, fees=3, taxes=1, cash_booked=476)
 
 
 def test_an_amount_beside_quantity_and_price_holds() -> None:
@@ -220,9 +225,9 @@ def test_a_short_sale_and_its_cover() -> None:
         entry("cover", "2020-01-03", 1, quantity=6, price=110),
     ]
     opened, part, closed = walk(entries)
-    assert (opened.quantities, opened.costs, opened.cash) == ({1: -10}, {1: -1000}, {"EUR": 1000})
-    assert (part.quantities, part.costs, part.realized) == ({1: -6}, {1: -600}, 80)
-    assert (closed.quantities, closed.realized, closed.cash) == ({}, -60, {"EUR": 20})
+    check(opened, quantities={1: -10}, costs={1: -1000}, cash={"EUR": 1000})
+    check(part, quantities={1: -6}, costs={1: -600}, realized=80)
+    check(closed, quantities={}, realized=-60, cash={"EUR": 20})
 
 
 def test_a_short_position_is_no_holding_that_one_can_sell() -> None:
@@ -246,7 +251,7 @@ def test_the_day_runs_from_inflows_to_outflows_whatever_the_input_says() -> None
     (book,) = walk(entries, prices={1: {"2020-01-01": 10}})
     assert book.quantities == {}
     assert book.realized == 44 - 27 - 10
-    assert (book.inflow, book.outflow, book.transferred_pnl) == (30, 10, 3)
+    check(book, inflow=30, outflow=10, transferred_pnl=3)
 
 
 def test_equal_days_are_ordered_by_contents_not_by_id() -> None:
@@ -254,7 +259,7 @@ def test_equal_days_are_ordered_by_contents_not_by_id() -> None:
     for order in permutations(rows):
         entries = [entry(kind, "2020-01-01", 1, quantity=size, price=price) for kind, size, price in order]
         (book,) = walk(entries)
-        assert (book.costs, book.realized) == ({1: 200}, 125)
+        check(book, costs={1: 200}, realized=125)
 
 
 # Currencies
@@ -263,14 +268,22 @@ def test_equal_days_are_ordered_by_contents_not_by_id() -> None:
 def test_a_booked_rate_goes_before_the_days_rate() -> None:
     buy = entry("buy", "2020-01-01", 1, currency="USD", quantity=1, price=100, fee=10, fx_rate="0.9")
     (book,) = walk([buy], rates={"USD": {"2020-01-01": "0.5"}})
-    assert (book.costs, book.fees, book.cash, book.cash_booked) == ({1: 90}, 9, {"USD": -110}, -99)
+    check(book, costs={1: 90}, fees=9, cash={"USD": -110}, cash_booked=-99)
+
+
+def test_a_sale_realizes_at_its_own_rate() -> None:
+    entries = [
+        entry("buy", "2020-01-01", 1, currency="USD", quantity=2, price=100, fx_rate="0.9"),
+        entry("sell", "2020-01-02", 1, currency="USD", quantity=1, price=120, fx_rate="0.8"),
+    ]
+    check(walk(entries, rates={"USD": {"2020-01-01": "0.5"}})[-1], realized=6, costs={1: 90}, cash_booked=96)
 
 
 def test_without_a_booked_rate_the_days_rate_holds() -> None:
     (book,) = walk(
         [entry("deposit", "2020-01-01", currency="USD", amount=100)], rates={"USD": {"2020-01-01": "0.5"}}
     )
-    assert (book.inflow, book.cash_booked, book.unknown) == (50, 50, ())
+    check(book, inflow=50, cash_booked=50, unknown=())
 
 
 def test_a_missing_rate_is_never_one() -> None:
@@ -284,10 +297,10 @@ def test_a_missing_rate_is_never_one() -> None:
     assert set(bought.unknown) == {
         Unknown(field, reason) for field in ("inflow", "cash_booked", "fees", "cost_basis")
     }
-    assert (bought.inflow, bought.fees, bought.cash_booked, bought.costs) == (0, 0, 0, {})
-    assert (bought.cash, bought.quantities) == ({"USD": 899}, {1: 1})
-    assert (sold.realized, sold.unknown) == (0, (Unknown("realized", "AAPL: cost unknown"),))
-    assert (sold.quantities, sold.costs) == ({}, {})
+    check(bought, inflow=0, fees=0, cash_booked=0, costs={})
+    check(bought, cash={"USD": 899}, quantities={1: 1})
+    check(sold, realized=0, unknown=(Unknown("realized", "AAPL: cost unknown"),))
+    check(sold, quantities={}, costs={})
 
 
 @pytest.mark.parametrize(
@@ -302,7 +315,7 @@ def test_an_exchange_books_both_legs_at_one_value(rows: dict, fee: Decimal) -> N
     exchange = entry("currency_exchange", "2020-01-01", currency="USD", amount=100, fee=1, **rows)
     (book,) = walk([exchange], rates={"USD": {"2020-01-01": "0.5"}})
     assert book.cash == {"USD": 99, rows["counter_currency"]: -rows["counter_amount"]}
-    assert (book.cash_booked, book.fees, book.unknown) == (-fee, fee, ())
+    check(book, cash_booked=-fee, fees=fee, unknown=())
 
 
 # Transfers in kind
@@ -314,8 +327,8 @@ def test_a_transfer_flows_at_market_value_and_keeps_its_book_cost() -> None:
         entry("transfer_out", "2020-01-02", 1, quantity=4),
     ]
     came, left = walk(entries, prices={1: {"2020-01-01": 100, "2020-01-02": 110}})
-    assert (came.inflow, came.costs, came.transferred_pnl, came.cash) == (1000, {1: 600}, 400, {"EUR": -1})
-    assert (left.outflow, left.costs, left.transferred_pnl, left.realized) == (440, {1: 360}, -200, 0)
+    check(came, inflow=1000, costs={1: 600}, transferred_pnl=400, cash={"EUR": -1})
+    check(left, outflow=440, costs={1: 360}, transferred_pnl=-200, realized=0)
 
 
 def test_a_blank_price_takes_the_market_value_as_cost_in_the_assets_currency() -> None:
@@ -325,7 +338,7 @@ def test_a_blank_price_takes_the_market_value_as_cost_in_the_assets_currency() -
         rates={"USD": {"2020-01-01": "0.9"}},
         asset_currencies={1: "USD"},
     )
-    assert (book.inflow, book.costs, book.fees) == (900, {1: 900}, 1)
+    check(book, inflow=900, costs={1: 900}, fees=1)
 
 
 def test_an_asset_without_any_price_is_transferred_at_its_cost() -> None:
@@ -334,8 +347,8 @@ def test_an_asset_without_any_price_is_transferred_at_its_cost() -> None:
         entry("transfer_out", "2020-01-02", 1, quantity=5),
     ]
     came, left = walk(entries)
-    assert (came.inflow, left.outflow) == (600, 300)
-    assert (came.unknown, left.unknown) == ((), ())
+    check(came, inflow=600, transferred_pnl=0, unknown=())
+    check(left, outflow=300, transferred_pnl=0, unknown=())
 
 
 def test_a_transfer_without_price_and_cost_is_unknown() -> None:
@@ -344,7 +357,7 @@ def test_a_transfer_without_price_and_cost_is_unknown() -> None:
         Unknown(field, "XYZ: no price up to 2020-01-01")
         for field in ("inflow", "cost_basis", "transferred_pnl")
     }
-    assert (book.quantities, book.costs) == ({1: 10}, {})
+    check(book, quantities={1: 10}, costs={})
 
 
 # Refusals
@@ -363,7 +376,7 @@ def test_a_sale_beyond_the_holding_names_everything() -> None:
 def test_a_sale_within_the_tolerance_closes_exactly() -> None:
     sale = entry("sell", "2020-02-01", 1, quantity="10.000000001", amount=1200)
     last = walk([BUY_10_AT_100, sale])[-1]
-    assert (last.quantities, last.realized, last.cash) == ({}, 200, {"EUR": 200})
+    check(last, quantities={}, realized=200, cash={"EUR": 200})
 
 
 @pytest.mark.parametrize(
@@ -379,7 +392,7 @@ def test_a_sale_within_the_tolerance_closes_exactly() -> None:
         (entry("currency_exchange", "2020-01-01", amount=1), "needs a counter amount"),
     ],
 )
-def test_a_transaction_that_lacks_what_it_needs_is_refused(bad, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_transaction_that_lacks_what_it_needs_is_refused(bad: Entry, message: str) -> None:
     with pytest.raises(LedgerError, match=message) as caught:
         walk([bad])
     assert f"transaction {bad.id} on 2020-01-01" in str(caught.value)

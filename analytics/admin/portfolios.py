@@ -1,0 +1,69 @@
+"""Portfolios with what analytics adds to them: the way to their figures, and the button that computes them."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from analytics.services.runs import RunError, run_request
+from portfolios.admin.portfolios import PortfolioAdmin
+from portfolios.models import Portfolio
+
+RELATED_LISTS = (
+    ("Performance", "analytics_portfolioperformancehistory"),
+    ("Risk", "analytics_portfolioriskmetrics"),
+    ("Allocations", "analytics_portfolioallocation"),
+    ("Benchmarks", "analytics_portfoliobenchmark"),
+    ("Rebalancing", "analytics_rebalancingevent"),
+    ("Transactions", "portfolios_transaction"),
+    ("Access", "portfolios_portfolioaccess"),
+    ("Audit", "portfolios_auditevent"),
+)
+
+admin.site.unregister(Portfolio)
+
+
+@admin.register(Portfolio)
+class AnalysedPortfolioAdmin(PortfolioAdmin):
+    actions = ("run_analytics",)
+    change_form_template = "admin/analytics/portfolio.html"
+
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("analytics.add_analyticsrun")
+
+    @admin.action(description="Run analytics for selected portfolios", permissions=["run"])
+    def run_analytics(self, request: HttpRequest, portfolios: QuerySet[Portfolio]) -> HttpResponse | None:
+        """Ask first; then start the run and go to its page."""
+        codes = list(portfolios.order_by("code").values_list("code", flat=True))
+        if "confirmed" not in request.POST:
+            return self._confirmation(request, portfolios)
+        try:
+            run = run_request(actor=request.user, portfolio_codes=codes)
+        except RunError as error:
+            self.message_user(request, f"Nothing was started: {error}", messages.ERROR)
+            return None
+        self.message_user(request, f"{run} was started for {', '.join(codes)}.", messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:analytics_analyticsrun_change", args=[run.pk]))
+
+    def _confirmation(self, request: HttpRequest, portfolios: QuerySet[Portfolio]) -> TemplateResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Run analytics",
+            "opts": self.opts,
+            "media": self.media,
+            "portfolios": portfolios.order_by("code"),
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/analytics/run_confirmation.html", context)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:
+        portfolio = options["obj"]
+        context["related_lists"] = [
+            (name, f"{reverse(f'admin:{view}_changelist')}?portfolio={portfolio.pk}") for name, view in RELATED_LISTS
+        ]
+        context["may_run"] = self.has_run_permission(request)
+        return super().render_change_form(request, context, **options)

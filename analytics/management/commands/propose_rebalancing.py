@@ -1,0 +1,77 @@
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from analytics.management.commands._output import date_argument, decimal_argument, portfolios_named
+from analytics.models import EventType, RebalanceMode
+from analytics.services.rebalancing_events import Trigger, event_propose
+from analytics.services.rebalancing_recommendation import (
+    PolicyOverrides,
+    Recommendation,
+    rebalancing_recommend,
+)
+
+
+class Command(BaseCommand):
+    help = (
+        "Propose the trades that bring portfolios to their targets. Options take the place of the stored "
+        "policy. Proposals are stored for approval; with --dry-run they are only printed."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--date", type=date_argument, help="value at the end of this day")
+        parser.add_argument("--portfolio", action="append", default=[], metavar="CODE")
+        parser.add_argument("--mode", choices=RebalanceMode.values)
+        parser.add_argument("--amount", type=decimal_argument, help="cash to raise, with --mode raise_cash")
+        parser.add_argument("--min-trade", type=decimal_argument)
+        parser.add_argument("--cash-reserve", type=decimal_argument)
+        parser.add_argument("--fee-per-trade", type=decimal_argument)
+        parser.add_argument("--cost-rate", type=decimal_argument, help="fraction of the traded value")
+        parser.add_argument("--dry-run", action="store_true")
+        parser.add_argument("--format", choices=("text", "json"), default="text")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["amount"] is not None and options["mode"] != RebalanceMode.RAISE_CASH:
+            raise CommandError("--amount goes with --mode raise_cash only.")
+        if options["mode"] == RebalanceMode.RAISE_CASH and options["amount"] is None:
+            raise CommandError("--mode raise_cash needs --amount.")
+        if options["cost_rate"] is not None and options["cost_rate"] >= 1:
+            raise CommandError("--cost-rate is a fraction of the traded value and must be below 1.")
+        overrides = PolicyOverrides(
+            mode=options["mode"],
+            raise_amount=options["amount"],
+            minimum_trade=options["min_trade"],
+            cash_reserve=options["cash_reserve"],
+            fee_per_trade=options["fee_per_trade"],
+            cost_rate=options["cost_rate"],
+        )
+        recommendations = []
+        for portfolio in portfolios_named(options["portfolio"]):
+            recommendation = rebalancing_recommend(portfolio, options["date"], overrides)
+            if recommendation.status == "ready" and not options["dry_run"]:
+                event_propose(recommendation, Trigger(EventType.MANUAL, {"command": "propose_rebalancing"}))
+            recommendations.append(recommendation)
+        if options["format"] == "json":
+            self.stdout.write(json.dumps([found.as_json(number=float) for found in recommendations]))
+        else:
+            for found in recommendations:
+                self._print(found)
+
+    def _print(self, found: Recommendation) -> None:
+        content = found.as_json()
+        self.stdout.write(f"{content['portfolio']}  {content['date']}  {content['status']}  ({content['mode']})")
+        for reason in content["reasons"]:
+            self.stdout.write(f"  {reason}")
+        if found.proposal:
+            self.stdout.write(
+                f"  value {content['value']}, cash {content['cash_before']} -> {content['cash_after']}, "
+                f"drift {content['drift_before']} -> {content['drift_after']}, cost {content['estimated_cost']}"
+            )
+        for action in content["actions"]:
+            self.stdout.write(
+                f"  {action['side']:<4} {action['quantity']:>10} {action['symbol']:<8} at {action['price']}  "
+                f"= {action['amount']}  {action['reason']}"
+            )
+        for line in content["skipped"]:
+            self.stdout.write(f"  hold            {line['symbol']:<8} {line['reason']}")

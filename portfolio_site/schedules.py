@@ -1,0 +1,102 @@
+"""Beat's schedules. Defaults live here as data; what an operator edits in the admin is kept.
+
+Times are UTC, after the close of the US exchanges.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
+from django_celery_beat.schedulers import DatabaseScheduler
+
+
+@dataclass(frozen=True)
+class DefaultSchedule:
+    name: str
+    task: str
+    description: str
+    minute: str = "0"
+    hour: str = "*"
+    day_of_week: str = "*"
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+DAILY_SECTIONS = ["assets", "performance", "risk", "benchmarks"]
+DEFAULT_SCHEDULES = (
+    DefaultSchedule(
+        "Daily figures after the close",
+        "analytics.nightly",
+        "Asset metrics, performance, risk and benchmarks of whatever is stale.",
+        minute="30",
+        hour="22",
+        arguments={"only": DAILY_SECTIONS},
+    ),
+    DefaultSchedule(
+        "Weekly correlations of all pairs",
+        "analytics.nightly",
+        "Correlations between all active assets, when the week is over.",
+        minute="30",
+        hour="1",
+        day_of_week="6",
+        arguments={"only": ["correlations"]},
+    ),
+    DefaultSchedule(
+        "Drift and proposals",
+        "analytics.nightly",
+        "Compares every portfolio with its bands and proposes what is due.",
+        minute="0",
+        hour="23",
+        arguments={"only": ["rebalancing"]},
+    ),
+    DefaultSchedule(
+        "Everything that is still stale",
+        "analytics.nightly",
+        "Closes the night: computes what is left, pairs held together included, and clears the marks.",
+        minute="30",
+        hour="23",
+    ),
+    DefaultSchedule(
+        "Expire stale proposals",
+        "analytics.expire_proposals",
+        "Closes open proposals that have outlived their policy.",
+        minute="5",
+    ),
+    DefaultSchedule(
+        "Check and anchor the audit trail",
+        "portfolios.check_audit_trail",
+        "Walks the chain of hashes and writes the last one outside the database.",
+        minute="15",
+        hour="3",
+    ),
+)
+
+
+def schedules_ensure() -> int:
+    """Add the defaults that are missing by name; never touch one that exists. Returns how many were added."""
+    added = 0
+    for default in DEFAULT_SCHEDULES:
+        with transaction.atomic():
+            crontab, _ = CrontabSchedule.objects.get_or_create(
+                minute=default.minute, hour=default.hour, day_of_week=default.day_of_week, timezone="UTC"
+            )
+            _, created = PeriodicTask.objects.get_or_create(
+                name=default.name,
+                defaults={
+                    "task": default.task,
+                    "crontab": crontab,
+                    "kwargs": json.dumps(default.arguments),
+                    "description": default.description,
+                },
+            )
+            added += created
+    return added
+
+
+class CodeDefaultsScheduler(DatabaseScheduler):
+    """django-celery-beat's scheduler, which first adds the defaults that are missing."""
+
+    def setup_schedule(self) -> None:
+        schedules_ensure()
+        super().setup_schedule()

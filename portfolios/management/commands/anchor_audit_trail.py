@@ -1,0 +1,26 @@
+"""manage.py anchor_audit_trail"""
+
+import json
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from portfolios.management.arguments import add_format_argument
+from portfolios.services.audit import audit_anchor
+
+
+class Command(BaseCommand):
+    help = "Writes the hash of the last audit row to AUDIT_ANCHOR_FILE, outside the database."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_format_argument(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        anchor = audit_anchor(settings.AUDIT_ANCHOR_FILE)
+        if options["format"] == "json":
+            self.stdout.write(json.dumps(anchor))
+        elif anchor is None:
+            self.stdout.write("nothing new to anchor")
+        else:
+            self.stdout.write(f"anchored sequence {anchor['sequence']} in {settings.AUDIT_ANCHOR_FILE}")

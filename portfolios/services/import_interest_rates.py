@@ -1,0 +1,55 @@
+"""An annual interest rate series from a file."""
+
+import datetime as dt
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+from portfolio_site.kernel.bulk import bulk_upsert
+from portfolios.imports.cells import PRICE, Row
+from portfolios.imports.report import ImportReport
+from portfolios.models import InterestRate
+from portfolios.services.audit import Actor
+from portfolios.services.import_batches import Changes, FileImport, OnError, columns_of
+from portfolios.services.staleness import mark_series_stale
+
+
+class AnnualRate(NamedTuple):
+    line: int
+    date: dt.date
+    annual_rate: Decimal
+
+
+class InterestRateImport(FileImport[AnnualRate]):
+    target = "interest_rates"
+    required = ("date", "annual_rate")
+    identity = ("date",)
+
+    def __init__(self, path: str | Path, *, name: str, actor: Actor, on_error: OnError) -> None:
+        super().__init__(path, actor=actor, on_error=on_error)
+        self.name = name
+
+    def parse(self, row: Row) -> AnnualRate:
+        rate = row.given("annual_rate", row.number("annual_rate", PRICE))
+        if not -1 < rate < 1:
+            raise row.error("annual_rate", "must be a fraction of one: 0.05 is 5 %")
+        return AnnualRate(row.line, row.past_date("date", self.today), rate)
+
+    def compare(self, records: list[AnnualRate]) -> Changes[AnnualRate]:
+        stored = dict(InterestRate.objects.filter(name=self.name).values_list("date", "annual_rate"))
+        changes: Changes[AnnualRate] = Changes()
+        for rate in records:
+            changes.sort_in(rate, stored.get(rate.date), rate.annual_rate)
+        return changes
+
+    def write(self, changes: Changes[AnnualRate]) -> None:
+        columns = columns_of(changes.rows, ("date", "annual_rate"))
+        bulk_upsert(InterestRate, {**columns, "name": self.name}, key=("name", "date"))
+        mark_series_stale(self.name, min(columns["date"]))
+
+
+def interest_rates_import(
+    path: str | Path, *, name: str, actor: Actor = None, on_error: OnError = "abort"
+) -> ImportReport:
+    """Add and correct the rates of the series `name` by date."""
+    return InterestRateImport(path, name=name, actor=actor, on_error=on_error).run()

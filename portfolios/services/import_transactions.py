@@ -1,0 +1,257 @@
+"""Transactions from a file."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Hashable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+
+from portfolio_site.kernel import clock
+from portfolio_site.kernel.bulk import bulk_upsert
+from portfolio_site.kernel.locks import lock_rows
+from portfolios.imports.cells import CellError, Row
+from portfolios.imports.report import ImportReport
+from portfolios.imports.table import Table
+from portfolios.imports.transactions import (
+    OPTIONAL,
+    REQUIRED,
+    UNSETTLED,
+    TransactionRow,
+    read_transaction,
+)
+from portfolios.models import ChangeCause, Portfolio, PortfolioRole, Transaction, TransactionStatus
+from portfolios.services.audit import Actor
+from portfolios.services.import_batches import (
+    OWN_LAYOUT,
+    Changes,
+    FileImport,
+    OnError,
+    columns_of,
+    first_days,
+)
+from portfolios.services.import_holdings import oversold_rows
+from portfolios.services.import_lookups import AssetLookup, CurrencyLookup, PortfolioLookup
+from portfolios.services.portfolios import portfolio_create
+from portfolios.services.staleness import mark_portfolio_stale
+
+LAYOUTS = (OWN_LAYOUT,)
+CODE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+KEY = ("portfolio", "source", "external_id")
+# What a booked line says. Its note is no part of it: another note is no other line.
+CONTENT = (
+    "status",
+    "kind",
+    "trade_date",
+    "settle_date",
+    "asset",
+    "quantity",
+    "price",
+    "amount",
+    "fee",
+    "tax",
+    "currency",
+    "fx_rate",
+    "counter_amount",
+    "counter_currency",
+)
+
+
+class TransactionImport(FileImport[TransactionRow]):
+    target = "transactions"
+    required = REQUIRED
+    optional = OPTIONAL
+    identity = ("portfolio", "external_id")
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        actor: Actor,
+        on_error: OnError,
+        portfolio: str,
+        layout: str,
+        create_portfolios: bool,
+        base_currency: str,
+        owner: AbstractBaseUser | None,
+    ) -> None:
+        super().__init__(path, actor=actor, on_error=on_error)
+        self.portfolio = portfolio
+        self.layout = layout
+        self.create_portfolios = create_portfolios
+        self.base_currency = base_currency
+        self.owner = owner
+        self.assets = AssetLookup()
+        self.currencies = CurrencyLookup()
+        self.portfolios = PortfolioLookup(actor, PortfolioRole.MAKER)
+        self.occurrences: Counter[str] = Counter()
+        self.stored: dict[str, dict[str, dict[str, Any]]] = {}
+        self.booked: dict[str, Portfolio] = {}
+
+    def check_header(self, table: Table) -> None:
+        needs_portfolio = not self.portfolio
+        required = [name for name in self.required if needs_portfolio or name != "portfolio"]
+        table.check_header(required, ("portfolio", *self.optional))
+
+    def parse(self, row: Row) -> TransactionRow:
+        code = row.cell("portfolio") or self.portfolio
+        if self.portfolio and code != self.portfolio:
+            raise row.error("portfolio", f"not the portfolio asked for, {self.portfolio}")
+        parsed = read_transaction(
+            row,
+            portfolio=code,
+            base_currency=self._base_currency(code),
+            today=self.today,
+            asset=lambda: self.assets.find(row),
+            currency=lambda column, default: self.currencies.find(row, column, default),
+        )
+        if parsed.external_id:
+            return parsed
+        content = parsed.content_hash()
+        self.occurrences[content] += 1
+        return replace(parsed, external_id=f"{content}-{self.occurrences[content]}")
+
+    def _base_currency(self, code: str) -> str:
+        if code in self.portfolios or not self.create_portfolios:
+            return self.portfolios.find(code).base_currency_id
+        if not CODE_PATTERN.fullmatch(code):
+            raise CellError("portfolio", code, "not a portfolio code")
+        if self.base_currency not in self.currencies.codes:
+            reason = "does not exist; to create it, its base currency must be given"
+            raise CellError("portfolio", code, reason)
+        return self.base_currency
+
+    def identity_of(self, record: TransactionRow) -> Hashable:
+        return record.portfolio, record.external_id
+
+    def compare(self, records: list[TransactionRow]) -> Changes[TransactionRow]:
+        by_portfolio: defaultdict[str, list[TransactionRow]] = defaultdict(list)
+        for row in records:
+            by_portfolio[row.portfolio].append(row)
+        found = Portfolio.objects.filter(code__in=by_portfolio)
+        lock_rows(Portfolio, [portfolio.pk for portfolio in found])
+        self.booked = {portfolio.code: portfolio for portfolio in found}
+        changes: Changes[TransactionRow] = Changes()
+        for code, rows in by_portfolio.items():
+            self._compare_portfolio(code, rows, changes)
+        return changes
+
+    def _compare_portfolio(
+        self, code: str, rows: list[TransactionRow], changes: Changes[TransactionRow]
+    ) -> None:
+        portfolio = self.booked.get(code)
+        stored = self.stored[code] = _stored_lines(portfolio, self.layout) if portfolio else {}
+        found: Changes[TransactionRow] = Changes()
+        for row in rows:
+            line, content = stored.get(row.external_id), _content(row)
+            differing = [name for name in CONTENT if line is not None and line[name] != content[name]]
+            if differing and line is not None and line["status"] not in UNSETTLED:
+                name = differing[0]
+                self.reject(
+                    row.line,
+                    name if name != "asset" else "symbol",
+                    getattr(row.asset, "symbol", "") if name == "asset" else content[name],
+                    f"{row.external_id} is booked as transaction {line['id']} with another value, {line[name]}; "
+                    "booked lines are reversed and booked again, never edited",
+                )
+            else:
+                found.sort_in(row, line and {name: line[name] for name in CONTENT}, content)
+        oversold = dict(oversold_rows(portfolio.pk if portfolio else None, found.rows))
+        for row, reason in oversold.items():
+            self.reject(row.line, "quantity", row.quantity, reason)
+        changes.created += [row for row in found.created if row not in oversold]
+        changes.updated += [row for row in found.updated if row not in oversold]
+        changes.unchanged += found.unchanged
+
+    def write(self, changes: Changes[TransactionRow]) -> None:
+        for code, day in first_days((row.portfolio, row.trade_date) for row in changes.created).items():
+            if code not in self.booked:
+                self.booked[code] = portfolio_create(
+                    code=code,
+                    name=code,
+                    base_currency=self.base_currency,
+                    inception_date=day,
+                    risk_free=settings.DEFAULT_RISK_FREE,
+                    owner=self.owner,
+                    actor=self.actor,
+                )
+        self._upsert(changes.updated, insert=False)
+        self._upsert(changes.created, insert=True)
+        settled = (row for row in changes.rows if row.status == TransactionStatus.SETTLED)
+        for code, day in first_days((row.portfolio, row.trade_date) for row in settled).items():
+            mark_portfolio_stale(self.booked[code], day, ChangeCause.TRANSACTION)
+
+    def _upsert(self, rows: list[TransactionRow], *, insert: bool) -> None:
+        contents = [_content(row) for row in rows]
+        columns: dict[str, Any] = {name: [content[name] for content in contents] for name in CONTENT}
+        columns |= columns_of(rows, ("external_id", "note"))
+        columns["portfolio"] = [self.booked[row.portfolio].pk for row in rows]
+        constants: dict[str, Any] = {"source": self.layout, "batch": self.batch.pk}
+        if insert:
+            constants["created_at"] = clock.now()
+        bulk_upsert(Transaction, {**columns, **constants}, key=KEY, insert=insert)
+
+    def audit(self, changes: Changes[TransactionRow]) -> None:
+        for code in sorted({row.portfolio for row in changes.rows}):
+            created = [row for row in changes.created if row.portfolio == code]
+            updated = [row for row in changes.updated if row.portfolio == code]
+            days = [row.trade_date for row in created + updated]
+            before, after = {}, {}
+            for row in updated:
+                line, content = self.stored[code][row.external_id], _content(row)
+                changed = [name for name in CONTENT if line[name] != content[name]]
+                before[row.external_id] = {name: line[name] for name in changed}
+                after[row.external_id] = {name: content[name] for name in changed}
+            self.append_audit(
+                portfolio=self.booked[code],
+                before=before or None,
+                after={
+                    "created": len(created),
+                    "updated": len(updated),
+                    "first_day": min(days),
+                    "last_day": max(days),
+                    "changed": after,
+                },
+            )
+
+
+def _content(row: TransactionRow) -> dict[str, Any]:
+    content = {name: getattr(row, name) for name in CONTENT}
+    content["asset"] = row.asset.pk if row.asset else None
+    return content
+
+
+def _stored_lines(portfolio: Portfolio, source: str) -> dict[str, dict[str, Any]]:
+    lines = Transaction.objects.filter(portfolio=portfolio, source=source)
+    return {line["external_id"]: line for line in lines.values("id", "external_id", *CONTENT)}
+
+
+def transactions_import(
+    path: str | Path,
+    *,
+    actor: Actor = None,
+    on_error: OnError = "abort",
+    portfolio: str = "",
+    layout: str = OWN_LAYOUT,
+    create_portfolios: bool = False,
+    base_currency: str = "",
+    owner: AbstractBaseUser | None = None,
+) -> ImportReport:
+    """Add transactions, and settle or correct those that are still pending or drafts.
+
+    `portfolio`: the one that all rows belong to, for files that name none. Portfolios that do not exist are
+    created only with `create_portfolios`, in `base_currency`, for `owner`.
+    """
+    return TransactionImport(
+        path,
+        actor=actor,
+        on_error=on_error,
+        portfolio=portfolio,
+        layout=layout,
+        create_portfolios=create_portfolios,
+        base_currency=base_currency,
+        owner=owner,
+    ).run()
