@@ -54,8 +54,8 @@ demo: export DEBUG := 1
 demo: $(INSTALLED) ## load real data, compute everything and serve it on PORT; SERVE=0 stops before serving
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py load_demo
-	@$(BIN)/python manage.py backfill_analytics
-	@$(BIN)/python manage.py demo_summary
+	@$(BIN)/python manage.py run_analytics
+	@PORT=$(PORT) $(BIN)/python manage.py demo_summary
 	@if [ "$(SERVE)" != 0 ]; then \
 		PATH="$(CURDIR)/$(BIN):$$PATH" BIND=$(BIND) PORT=$(PORT) exec $(BIN)/honcho --env /dev/null start; \
 	fi

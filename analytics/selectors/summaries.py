@@ -18,6 +18,7 @@ from analytics.models import (
 )
 from analytics.models.computed import ComputedRow
 from analytics.models.rebalancing import OPEN_STATUSES
+from portfolio_site.kernel.fields import PERCENT_PLACES
 from portfolios.models import Portfolio
 
 Figures = dict[str, Any]
@@ -200,7 +201,9 @@ def _drift(lines: list[Figures]) -> tuple[float | None, float | None]:
     if any(line["current"] is None or line["drift"] is None for line in lines):
         return None, None
     unassigned = WHOLE - sum(line["current"] for line in lines)
-    return unassigned, (sum(abs(line["drift"]) for line in lines) + abs(unassigned)) / 2
+    drift = (sum(abs(line["drift"]) for line in lines) + abs(unassigned)) / 2
+    # Weights are binary fractions: what is left of a full 100 is their noise.
+    return round(unassigned, PERCENT_PLACES) or 0.0, round(drift, PERCENT_PLACES)
 
 
 def _allocation_line(line: PortfolioAllocation, is_current: bool) -> Figures:

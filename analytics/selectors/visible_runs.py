@@ -11,8 +11,9 @@ from portfolios.selectors.visibility import User, sees_everything, visible_to
 class _NamesOnly(Func):
     """Whether every text of a JSON list is in a subquery; Django has no such lookup for both databases."""
 
-    template = "NOT EXISTS (SELECT 1 FROM %(function)s(%(expressions)s))"
-    arg_joiner = ") AS named WHERE named.value NOT IN ("
+    # The subquery brings its own parentheses; a second pair would make it a single value.
+    template = "NOT EXISTS (SELECT 1 FROM %(function)s(%(expressions)s)"
+    arg_joiner = ") AS named WHERE named.value NOT IN "
     output_field = BooleanField()
 
     def as_sqlite(self, compiler: Any, connection: Any, **options: Any) -> Any:

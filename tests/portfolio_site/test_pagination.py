@@ -154,7 +154,7 @@ def test_the_capped_count_stops_one_above_its_limit(rows: int, counted: int) -> 
     for _ in range(rows):
         make_asset()
     paginator = CountsToThree(Asset.objects.order_by("name"), per_page=2)
-    with CaptureQueriesContext(connection, ) as captured:
+    with CaptureQueriesContext(connection) as captured:
         assert paginator.count == counted
         assert paginator.num_pages == max(1, (counted + 1) // 2)
     (query,) = captured.captured_queries

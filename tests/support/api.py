@@ -1,7 +1,6 @@
 """What the tests of the REST interface share."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection
@@ -71,10 +70,11 @@ def portfolio_url(portfolio: Portfolio, action: str) -> str:
     return f"{API}portfolios/{portfolio.code}/{action}/"
 
 
-def queries_of(request: Callable[[], Any]) -> int:
-    """How many queries a request takes."""
-    with CaptureQueriesContext(connection, ) as captured:
-        response = request()
+def queries_of(user: User, url: str) -> int:
+    """How many queries an answer takes, for a user whose permissions are not read yet."""
+    client = client_of(User.objects.get(pk=user.pk))
+    with CaptureQueriesContext(connection) as captured:
+        response = client.get(url)
     assert response.status_code == 200, response.content
     return len(captured)
 

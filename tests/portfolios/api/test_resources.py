@@ -26,13 +26,12 @@ RESOURCES = ["assets", "prices", "exchange-rates", "portfolios", "transactions",
 @pytest.mark.parametrize("resource", RESOURCES)
 def test_five_rows_take_as_many_queries_as_one(resource: str) -> None:
     user = make_user()
-    client = client_of(user)
     ROWS[resource](make_portfolio(owner=user))
-    one = queries_of(lambda: client.get(list_url(resource)))
+    one = queries_of(user, list_url(resource))
     for _ in range(4):
         ROWS[resource](make_portfolio(owner=user))
-    assert queries_of(lambda: client.get(list_url(resource))) == one
-    assert len(client.get(list_url(resource)).json()["results"]) >= 5
+    assert queries_of(user, list_url(resource)) == one
+    assert len(client_of(user).get(list_url(resource)).json()["results"]) >= 5
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
