@@ -3,7 +3,8 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
 
 
 class ConsoleSite(admin.AdminSite):
@@ -12,7 +13,7 @@ class ConsoleSite(admin.AdminSite):
     index_title = "Morning"
     site_url = None
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         # The site is made while the apps are still loading; their models can only be imported now.
         from analytics.selectors.dashboard import dashboard
 

@@ -77,21 +77,31 @@ def schedules_ensure() -> int:
     """Add the defaults that are missing by name; never touch one that exists. Returns how many were added."""
     added = 0
     for default in DEFAULT_SCHEDULES:
+        if PeriodicTask.objects.filter(name=default.name).exists():
+            continue
         with transaction.atomic():
-            crontab, _ = CrontabSchedule.objects.get_or_create(
-                minute=default.minute, hour=default.hour, day_of_week=default.day_of_week, timezone="UTC"
-            )
-            _, created = PeriodicTask.objects.get_or_create(
+            PeriodicTask.objects.create(
                 name=default.name,
-                defaults={
-                    "task": default.task,
-                    "crontab": crontab,
-                    "kwargs": json.dumps(default.arguments),
-                    "description": default.description,
-                },
+                task=default.task,
+                crontab=_crontab(default),
+                kwargs=json.dumps(default.arguments),
+                description=default.description,
             )
-            added += created
+        added += 1
     return added
+
+
+def _crontab(default: DefaultSchedule) -> CrontabSchedule:
+    """The one with these times. Nothing keeps operators from having made it more than once."""
+    times = {
+        "minute": default.minute,
+        "hour": default.hour,
+        "day_of_week": default.day_of_week,
+        "day_of_month": "*",
+        "month_of_year": "*",
+        "timezone": "UTC",
+    }
+    return CrontabSchedule.objects.filter(**times).first() or CrontabSchedule.objects.create(**times)
 
 
 class CodeDefaultsScheduler(DatabaseScheduler):

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 from rest_framework.routers import DefaultRouter
@@ -25,7 +25,7 @@ api_router.include_format_suffixes = False
 # The facts come last: where both apps add to an address, the list is theirs.
 api_router.registry.extend(analytics_router.registry + portfolios_router.registry)
 
-api_urls = [
+api_urls: list[URLPattern | URLResolver] = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(), name="docs"),
     path("redoc/", SpectacularRedocView.as_view(template_name="api/redoc.html"), name="redoc"),

@@ -1,17 +1,34 @@
 """What all tests share."""
 
 import pytest
+from django.conf import settings
 from django.test import TransactionTestCase
+
+from tests.support.flush import flushable_database
+
+__all__ = ["flushable_database"]
 
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "servers: needs a real PostgreSQL and Redis; not collected elsewhere")
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what must also hold on PostgreSQL and Redis, before `-m services` selects by it."""
     for item in items:
         if uses_database(item) or item.get_closest_marker("broker"):
             item.add_marker("services")
+    if not has_servers():
+        elsewhere = [item for item in items if item.get_closest_marker("servers")]
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
+
+
+def has_servers() -> bool:
+    return bool(settings.REDIS_URL) and settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
 
 
 def uses_database(item: pytest.Item) -> bool:

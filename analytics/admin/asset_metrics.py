@@ -50,7 +50,15 @@ class AssetPerformanceMetricsAdmin(LongTableAdmin):
             {
                 "classes": ("figures",),
                 "fields": percents(
-                    *("return_1d", "return_1m", "return_3m", "return_6m", "return_1y", "return_3y", "return_5y"),
+                    *(
+                        "return_1d",
+                        "return_1m",
+                        "return_3m",
+                        "return_6m",
+                        "return_1y",
+                        "return_3y",
+                        "return_5y",
+                    ),
                     signed=True,
                 ),
             },

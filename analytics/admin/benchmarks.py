@@ -23,7 +23,12 @@ class PortfolioBenchmarkAdmin(PortfolioBoundAdmin):
         *_capture,
         "calculation_date",
     )
-    list_filter = ("is_primary", "is_active", ("portfolio", AutocompleteFilter), ("asset", AutocompleteFilter))
+    list_filter = (
+        "is_primary",
+        "is_active",
+        ("portfolio", AutocompleteFilter),
+        ("asset", AutocompleteFilter),
+    )
     list_select_related = ("portfolio", "asset")
     search_fields = ("portfolio__code", "portfolio__name", "asset__symbol")
     ordering = ("portfolio__code", "-is_primary", "asset__symbol")

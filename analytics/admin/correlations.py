@@ -30,7 +30,18 @@ class AssetCorrelationAdmin(LongTableAdmin):
     list_select_related = ("asset1", "asset2")
     search_fields = ("asset1__symbol", "asset2__symbol")
     fieldsets = (
-        (None, {"fields": ("asset1", "asset2", "calculation_date", "is_significant", *ratios("q_value_1y", places=6))}),
+        (
+            None,
+            {
+                "fields": (
+                    "asset1",
+                    "asset2",
+                    "calculation_date",
+                    "is_significant",
+                    *ratios("q_value_1y", places=6),
+                )
+            },
+        ),
         (
             "Correlation",
             {

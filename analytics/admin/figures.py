@@ -1,9 +1,14 @@
 """Columns of computed figures with the names that the trade uses for them."""
 
+from typing import Any
+
+from django.utils.safestring import SafeString
+
 from portfolio_site.kernel.admin import document_column, money_column, number_column, percent_column
 from portfolio_site.kernel.admin.columns import Column
 from portfolio_site.kernel.admin.figures import badge
-from django.utils.safestring import SafeString
+
+Fieldset = tuple[str, Any]
 
 BASE_CURRENCY = "portfolio.base_currency"
 
@@ -59,8 +64,14 @@ def ratios(*fields: str, places: int = 2) -> tuple[Column, ...]:
     return tuple(number_column(field, places, label=label(field)) for field in fields)
 
 
-PROVENANCE = ("Origin", {"fields": ("run", "engine_version", "inputs_hash"), "classes": ("collapse",)})
-QUALITY = ("Missing, or to be read with care", {"fields": (document_column("quality", label="reasons"),)})
+PROVENANCE: Fieldset = (
+    "Origin",
+    {"fields": ("run", "engine_version", "inputs_hash"), "classes": ("collapse",)},
+)
+QUALITY: Fieldset = (
+    "Missing, or to be read with care",
+    {"fields": (document_column("quality", label="reasons"),)},
+)
 
 RISK_TONES = {"very_low": "good", "low": "good", "medium": "fair", "high": "poor", "very_high": "bad"}
 RUN_TONES = {"queued": "calm", "running": "busy", "succeeded": "good", "partial": "fair", "failed": "bad"}

@@ -29,7 +29,9 @@ class PortfolioPerformanceHistoryAdmin(LongPortfolioTableAdmin):
             {
                 "classes": ("figures",),
                 "fields": (
-                    *amounts("total_value", "invested_value", "cash_value", "cost_basis", "cumulative_net_flow"),
+                    *amounts(
+                        "total_value", "invested_value", "cash_value", "cost_basis", "cumulative_net_flow"
+                    ),
                     *amounts("unrealized_pnl", signed=True),
                 ),
             },
@@ -84,7 +86,9 @@ class PortfolioPerformanceHistoryAdmin(LongPortfolioTableAdmin):
                 "classes": ("figures",),
                 "fields": (
                     "benchmark",
-                    *percents("benchmark_return", "benchmark_cumulative_return", "excess_return", signed=True),
+                    *percents(
+                        "benchmark_return", "benchmark_cumulative_return", "excess_return", signed=True
+                    ),
                     *percents("tracking_error"),
                     *ratios("information_ratio", "beta"),
                     *percents("alpha", signed=True),

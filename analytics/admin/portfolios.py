@@ -1,4 +1,4 @@
-"""Portfolios with what analytics adds to them: the way to their figures, and the button that computes them."""
+"""Portfolios with what analytics adds: the way to their figures, and the button that computes them."""
 
 from typing import Any
 
@@ -39,6 +39,11 @@ class AnalysedPortfolioAdmin(PortfolioAdmin):
     def run_analytics(self, request: HttpRequest, portfolios: QuerySet[Portfolio]) -> HttpResponse | None:
         """Ask first; then start the run and go to its page."""
         codes = list(portfolios.order_by("code").values_list("code", flat=True))
+        if not codes:  # to the service, no codes means the whole house
+            self.message_user(
+                request, "Nothing was started: none of these portfolios is yours to see.", messages.ERROR
+            )
+            return None
         if "confirmed" not in request.POST:
             return self._confirmation(request, portfolios)
         try:
@@ -60,10 +65,16 @@ class AnalysedPortfolioAdmin(PortfolioAdmin):
         }
         return TemplateResponse(request, "admin/analytics/run_confirmation.html", context)
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:
-        portfolio = options["obj"]
-        context["related_lists"] = [
-            (name, f"{reverse(f'admin:{view}_changelist')}?portfolio={portfolio.pk}") for name, view in RELATED_LISTS
-        ]
-        context["may_run"] = self.has_run_permission(request)
-        return super().render_change_form(request, context, **options)
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        lists = [(name, reverse(f"admin:{view}_changelist")) for name, view in RELATED_LISTS]
+        context = {
+            "related_lists": [(name, f"{url}?portfolio={object_id}") for name, url in lists],
+            "may_run": self.has_run_permission(request),
+        }
+        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})

@@ -3,13 +3,12 @@ from typing import Any
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from analytics.admin.figures import BASE_CURRENCY, EVENT_TONES, amounts, choice_badge, label, percents
+from analytics.admin.figures import EVENT_TONES, amounts, choice_badge, percents
 from analytics.models import Approval, RebalancingEvent
 from portfolio_site.kernel.admin import (
     AutocompleteFilter,
     DateRangeFilter,
     document_column,
-    money_column,
     number_column,
     points_column,
 )
@@ -17,7 +16,7 @@ from portfolio_site.kernel.admin.documents import document, objects_table
 from portfolio_site.kernel.admin.filters import DateTimeRangeFilter
 from portfolios.admin.bound import LongPortfolioTableAdmin, PortfolioBoundAdmin
 
-ACTION_HEADINGS = {name: "" for name in ("symbol", "side", "quantity", "price", "amount", "cost", "tax", "reason")}
+ACTION_HEADINGS = dict.fromkeys(["symbol", "side", "quantity", "price", "amount", "cost", "reason"], "")
 OUTCOME_HEADINGS = {
     "symbol": "",
     "target": "Target %",
@@ -95,7 +94,10 @@ class RebalancingEventAdmin(LongPortfolioTableAdmin):
         ("Why now", {"fields": (document_column("trigger", label="evidence"),)}),
         ("Before and after", {"fields": (document_column("pre_state"), document_column("post_state"))}),
         ("When", {"fields": ("created_at", "expires_at", "approved_at", "approved_by", "completed_at")}),
-        ("Origin", {"fields": ("run", "engine_version", "proposal_hash", "version"), "classes": ("collapse",)}),
+        (
+            "Origin",
+            {"fields": ("run", "engine_version", "proposal_hash", "version"), "classes": ("collapse",)},
+        ),
     )
 
     @admin.display(description="status", ordering="status")

@@ -12,7 +12,17 @@ class RestatementAdmin(LongPortfolioTableAdmin):
     day = "row_date"
     shares_unbound = True
     _values = (number_column("old_value", 8, least_places=2), number_column("new_value", 8, least_places=2))
-    list_display = ("id", "table_name", "portfolio", "asset", "row_date", "field", *_values, "cause", "created_at")
+    list_display = (
+        "id",
+        "table_name",
+        "portfolio",
+        "asset",
+        "row_date",
+        "field",
+        *_values,
+        "cause",
+        "created_at",
+    )
     list_filter = (
         "cause",
         ("portfolio", AutocompleteFilter),

@@ -25,7 +25,19 @@ class PortfolioRiskMetricsAdmin(LongPortfolioTableAdmin):
     list_select_related = ("portfolio",)
     search_fields = ("portfolio__code", "portfolio__name")
     fieldsets = (
-        (None, {"fields": ("portfolio", "calculation_date", "level", "risk_class", "observations", "var_method")}),
+        (
+            None,
+            {
+                "fields": (
+                    "portfolio",
+                    "calculation_date",
+                    "level",
+                    "risk_class",
+                    "observations",
+                    "var_method",
+                )
+            },
+        ),
         (
             "Reward for risk",
             {

@@ -49,14 +49,21 @@ class AnalyticsRunAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[AnalyticsRun]:
         return visible_runs(request.user).order_by("-id")
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:
-        run = options["obj"]
-        context["run"] = run
-        context["run_state"] = self.state(run)
-        context["run_seconds"] = self.number_seconds(run)
-        context["is_unfinished"] = run.status in UNFINISHED
-        context["refresh_seconds"] = REFRESH_SECONDS
-        return super().render_change_form(request, context, **options)
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        run = self.get_object(request, object_id)
+        context: dict[str, Any] = {"run": run, **(extra_context or {})}
+        if run is not None:
+            context["run_state"] = self.state(run)
+            context["run_seconds"] = self.number_seconds(run)
+            context["is_unfinished"] = run.status in UNFINISHED
+            context["refresh_seconds"] = REFRESH_SECONDS
+        return super().change_view(request, object_id, form_url, context)
 
     @admin.display(description="status", ordering="status")
     def state(self, run: AnalyticsRun) -> SafeString:

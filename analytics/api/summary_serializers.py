@@ -44,7 +44,7 @@ class ComputedAnswerSerializer(serializers.Serializer):
     def get_run_url(self, answer: dict[str, Any]) -> str | None:
         if answer["run"] is None:
             return None
-        return reverse("run-detail", [answer["run"]], request=self.context["request"])
+        return reverse("run-detail", kwargs={"pk": answer["run"]}, request=self.context["request"])
 
 
 class PortfolioAnalyticsSummarySerializer(ComputedAnswerSerializer, serializers.ModelSerializer):

@@ -114,11 +114,11 @@ def find_best_moves(choices: Sequence[Choice], limits: Limits) -> Solution | Non
         found.append((Move(),) * len(choices))
     if nearest.x is not None:
         moves = programme.read(nearest.x)
-        programme.limit(programme.distance, _total_distance(choices, moves))
+        programme.add_row(programme.distance, high=float(_total_distance(choices, moves) + PRECISION) * _UNIT)
         smallest = programme.minimise(programme.turnover)
         proven &= smallest.status == _OPTIMAL
         moves = moves if smallest.x is None else programme.read(smallest.x)
-        programme.limit(programme.turnover, _total_turnover(choices, moves))
+        programme.limit(programme.turnover, _total_turnover(choices, moves) + PRECISION)
         evenest = programme.minimise(programme.largest, node_limit=_TIE_BREAK_NODES)
         found.append(moves if evenest.x is None else programme.read(evenest.x))
     if not found:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Model, OuterRef, Subquery
+from django.db.models import OuterRef, Subquery
 
 from analytics.models import (
     AnalyticsRun,
@@ -42,7 +42,7 @@ class LineDeviation:
 
 @dataclass(frozen=True)
 class Standing:
-    """One portfolio as of its latest stored rows. What is None has not been computed, and `reason` says why."""
+    """One portfolio as of its latest stored rows. What is None is not known; `drift_reason` says why."""
 
     portfolio: Portfolio
     performance: PortfolioPerformanceHistory | None
@@ -102,7 +102,7 @@ def _standings(portfolios: Sequence[Portfolio]) -> list[Standing]:
     return standings
 
 
-def latest_rows(model: type[Model], day: str, portfolio_ids: Sequence[int]) -> dict[int, Any]:
+def latest_rows(model: type[Any], day: str, portfolio_ids: Sequence[int]) -> dict[int, Any]:
     """The newest row of each portfolio: one descent of the (portfolio, day) index each, in one query."""
     rows = model._default_manager
     newest = rows.filter(portfolio=OuterRef("pk")).order_by(f"-{day}").values("pk")[:1]
@@ -113,7 +113,7 @@ def latest_rows(model: type[Model], day: str, portfolio_ids: Sequence[int]) -> d
 def _drift(
     portfolio: Portfolio, snapshot: PortfolioPerformanceHistory | None, lines: Sequence[PortfolioAllocation]
 ) -> tuple[float | None, str]:
-    """Half the sum of |weight - target| over the lines, cash, and what is held without a target; in percent."""
+    """Half the sum of |weight - target|, in percent: of lines, of cash, of what is held without a target."""
     if not lines:
         return None, "no targets yet"
     if snapshot is None or not snapshot.total_value or snapshot.cash_value is None:

@@ -48,9 +48,8 @@ class Staleness:
     series: dict[str, dt.date] = field(default_factory=dict)
 
     def first_day(self) -> dt.date | None:
-        """The earliest of all."""
-        days = [day for group in (self.portfolios, self.assets, self.currencies, self.series) for day in group.values()]
-        return min(days, default=None)
+        """Since when prices or holdings differ."""
+        return min([*self.portfolios.values(), *self.assets.values()], default=None)
 
 
 def staleness(through: dt.date) -> Staleness:
@@ -105,7 +104,6 @@ def asset_first_days(
             if asset_id in stale.assets:
                 candidates.append(stale.assets[asset_id])
             first = min(candidates)
-        first = max(first, span["first"])
         if first <= span["last"]:
             first_days[asset_id] = first
     return first_days
@@ -156,10 +154,11 @@ def portfolio_first_days(
                 stale.series.get(portfolio.risk_free),
                 *(stale.assets.get(asset_id) for asset_id in related[portfolio.pk]),
                 *(stale.currencies.get(code) for code in currencies - {portfolio.base_currency_id}),
+                # Where a source has divided by the split, its prices before the split are other ones now.
+                begin if related[portfolio.pk] & stale.restated_assets else None,
             ]
             first = min([stored[portfolio.pk] + ONE_DAY, *(day for day in touched if day is not None)])
-        first = max(first, begin)
-        if first <= through:
+        if max(first, begin) <= through:
             first_days[portfolio.pk] = first
     return first_days
 

@@ -223,7 +223,7 @@ def _allocation_line(line: PortfolioAllocation, is_current: bool) -> Figures:
 
 def _cash_line(snapshot: PortfolioPerformanceHistory | None, target: Decimal) -> Figures:
     current = None
-    if snapshot is not None and snapshot.total_value and snapshot.cash_value is not None:
+    if snapshot is not None and snapshot.cash_value is not None and (snapshot.total_value or 0) > 0:
         current = float(snapshot.cash_value / snapshot.total_value * WHOLE)
     return {
         "target": target,

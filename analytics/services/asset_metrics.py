@@ -13,6 +13,7 @@ from analytics.calculations.returns import carry_forward, daily_risk_free
 from analytics.models import AnalyticsRun, AssetPerformanceMetrics
 from analytics.services.computed_rows import PROVENANCE, HASH_LENGTH, rows_drop
 from portfolio_site.kernel.bulk import bulk_upsert
+from portfolio_site.kernel.locks import lock_rows
 from portfolios.models import Asset
 from portfolios.selectors.market_data import Bars, bars_of, interest_rate_series
 
@@ -21,8 +22,12 @@ TABLE = AssetPerformanceMetrics._meta.db_table
 
 
 def asset_metrics_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:
-    """Compute and store the metrics of the chunk's assets, each from its first stale day on."""
+    """Compute and store the metrics of the chunk's assets, each from its first stale day on.
+
+    The assets are locked before anything is read, so that of two runs the later one sees no older prices.
+    """
     first_days = {int(asset_id): dt.date.fromisoformat(day) for asset_id, day in work["assets"]}
+    lock_rows(Asset, first_days)
     market_id = Asset.objects.filter(symbol=settings.MARKET_ASSET).values_list("pk", flat=True).first()
     bars = bars_of({*first_days, *([market_id] if market_id else [])}, run.calculation_date)
     market = bars.get(market_id) if market_id else None

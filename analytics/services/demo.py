@@ -78,7 +78,9 @@ def _imports(
 
 def _describe(portfolio: Portfolio, described: dict[str, Any]) -> None:
     policy = described["policy"]
-    amounts = {field: Decimal(policy[name]) for name, field in POLICY_AMOUNTS.items() if name in policy}
+    amounts: dict[str, Any] = {
+        field: Decimal(policy[name]) for name, field in POLICY_AMOUNTS.items() if name in policy
+    }
     portfolio_update(portfolio, name=described["name"])
     policy_update(portfolio, mode=policy["mode"], **amounts)
 

@@ -91,9 +91,7 @@ def _correlation_chunks(
     if from_date is not None:
         first = from_date
     else:
-        last = last_correlation_day()
-        candidates = [day for day in (last + ONE_DAY if last else dt.date.min, stale.first_day()) if day is not None]
-        first = min(candidates)
+        first = min(day for day in (_resumption_day(last_correlation_day(), through), stale.first_day()) if day)
         if all_pairs:
             first = min(first, through)
     days = trading_days(first, through)
@@ -105,6 +103,14 @@ def _correlation_chunks(
         )
         for batch in _batches(days, DAYS_PER_CHUNK)
     ]
+
+
+def _resumption_day(last: dt.date | None, through: dt.date) -> dt.date:
+    """The day after the last one. The last one again when its week is over: it may have become a week's end."""
+    if last is None:
+        return dt.date.min
+    week_is_over = last.isocalendar()[:2] < through.isocalendar()[:2]
+    return last if week_is_over else last + ONE_DAY
 
 
 def _portfolio_chunks(first_days: dict[int, dt.date], sections: list[str]) -> list[PlannedChunk]:

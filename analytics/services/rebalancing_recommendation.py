@@ -17,6 +17,7 @@ from analytics.models import RebalanceMode, RebalancingPolicy
 from analytics.selectors.portfolio_panels import PanelFault, portfolio_panels
 from analytics.services.allocation_analysis import AllocationLine, AllocationState, allocation_analyse
 from portfolio_site.kernel import clock
+from portfolio_site.kernel.canonical import decimal_text
 from portfolios.models import Portfolio
 from portfolios.selectors.market_data import latest_trading_day
 
@@ -68,6 +69,9 @@ class Recommendation:
         def ratio(value: Decimal | None) -> Any:
             return None if value is None else number(value.quantize(RATIO_PLACES, rounding=ROUND_HALF_EVEN))
 
+        def plain(value: Decimal) -> Any:
+            return number(Decimal(decimal_text(value)))
+
         found = self.proposal
         reason_of = {outcome.symbol: outcome.reason for outcome in self.outcomes}
         return {
@@ -87,8 +91,8 @@ class Recommendation:
                 {
                     "symbol": trade.symbol,
                     "side": trade.side,
-                    "quantity": number(trade.quantity),
-                    "price": number(trade.price),
+                    "quantity": plain(trade.quantity),
+                    "price": plain(trade.price),
                     "amount": money(trade.amount),
                     "cost": money(trade.cost),
                     "reason": reason_of[trade.symbol],

@@ -22,8 +22,8 @@ from analytics.services.correlations import correlations_write
 from analytics.services.planning import SECTIONS, run_plan
 from analytics.services.portfolio_figures import portfolio_figures_write
 from portfolio_site.kernel import clock
-from portfolio_site.kernel.locks import lock_rows
-from portfolios.models import Portfolio, StaleMark
+from portfolio_site.kernel.locks import lock_rows, wait_for_writers
+from portfolios.models import ChangeCause, Portfolio, StaleMark
 from portfolios.selectors.market_data import latest_trading_day
 from portfolios.services.audit import Actor, audit_append
 
@@ -68,6 +68,7 @@ def run_create(
     if from_date is not None and from_date > through:
         raise RunError(f"from: {from_date} is later than {through}.")
     with transaction.atomic():
+        wait_for_writers(StaleMark)
         plan = run_plan(through, from_date=from_date, portfolio_codes=portfolio_codes, only=only)
         if not plan.chunks and not keep_empty:
             return None
@@ -188,12 +189,15 @@ def run_finalise(run_id: int) -> bool:
 
 
 def _marks_consume(run: AnalyticsRun) -> None:
-    """Remove the marks that this run has dealt with: only a run over everything has."""
-    if run.only or run.portfolio_codes:
+    """Remove the marks that this run has dealt with: only a run over everything, up to the last day, has."""
+    last_day = latest_trading_day(clock.today())
+    if run.only or run.portfolio_codes or (last_day is not None and run.calculation_date < last_day):
         return
     marks = StaleMark.objects.filter(id__lte=run.mark_watermark, from_date__lte=run.calculation_date)
     if run.from_date is not None:
         marks = marks.filter(from_date__gte=run.from_date)
+        if run.from_date > BEGINNING:  # a split restates its asset from the first bar on
+            marks = marks.exclude(cause=ChangeCause.CORPORATE_ACTION)
     marks.delete()
 
 

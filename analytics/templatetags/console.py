@@ -21,7 +21,9 @@ BAR_REACH = 96
 
 @register.simple_tag
 def money(row: Any, field: str, currency: Currency) -> SafeString:
-    return figures.money(getattr(row, field), currency.code, currency.minor_units, reason=row.quality.get(field, ""))
+    return figures.money(
+        getattr(row, field), currency.code, currency.minor_units, reason=row.quality.get(field, "")
+    )
 
 
 @register.simple_tag
@@ -61,7 +63,7 @@ def drift_bar(line: LineDeviation) -> SafeString:
     """Where one line stands between the edges of its band, as a picture and in words."""
     distance = min(line.used * BAR_BAND, BAR_REACH)
     position = round(BAR_CENTRE + (distance if line.deviation >= 0 else -distance))
-    words = f"{line.symbol} {figures.digits(line.deviation, 1, signed=True)} of {figures.digits(line.room, 1)} points"
+    deviation, room = figures.digits(line.deviation, 1, signed=True), figures.digits(line.room, 1)
     return format_html(
         '<svg class="drift-bar{}" viewBox="0 0 200 16" aria-hidden="true">'
         '<rect class="drift-track" x="0" y="6" width="200" height="4" rx="2"/>'
@@ -74,7 +76,7 @@ def drift_bar(line: LineDeviation) -> SafeString:
         2 * BAR_BAND,
         BAR_CENTRE - 1,
         position,
-        words,
+        f"{line.symbol} {deviation} of {room} points",
     )
 
 

@@ -7,6 +7,7 @@ running twice writes nothing the second time.
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Context, Decimal
 from typing import Any
@@ -27,8 +28,8 @@ def bulk_upsert(
 ) -> int:
     """Write rows given as columns; return how many were inserted or changed.
 
-    `columns` maps field names to sequences of equal length, or to one value for all rows. NaN and None
-    become NULL. `key` names the fields of a unique constraint. Fields in `provenance` (who wrote the row,
+    `columns` maps field names to sequences of equal length, or to one value for all rows. None, NaN, NaT and
+    infinity become NULL. `key` names the fields of a unique constraint. Fields in `provenance` (who wrote the row,
     when) are written with a change but are no change by themselves. With `insert=False` only rows that
     exist are updated.
     """
@@ -52,32 +53,48 @@ def _length(columns: Columns) -> int:
 
 
 def _is_column(values: Any) -> bool:
-    return isinstance(values, (list, tuple, np.ndarray)) and not isinstance(values, str)
+    return isinstance(values, list | tuple | np.ndarray)
 
 
 def _plain_values(field: models.Field, values: Any, length: int) -> list[Any]:
     """One column as the driver takes it, with NaN as None."""
     if not _is_column(values):
         return [_plain_value(field, values)] * length
-    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
-        plain = values.astype(object)
-        plain[~np.isfinite(values)] = None
-        values = plain.tolist()
-    elif isinstance(values, np.ndarray) and values.dtype.kind == "M":
-        if connection.vendor == "sqlite":
-            return np.datetime_as_string(values, unit="D").tolist()
-        return values.astype("datetime64[D]").tolist()
-    elif isinstance(values, np.ndarray):
-        values = values.tolist()
+    if isinstance(values, np.ndarray) and values.dtype.kind == "M":
+        return _plain_dates(values)
+    if isinstance(values, np.ndarray):
+        kind = values.dtype.kind
+        values = _without_nan(values) if kind == "f" else values.tolist()
+        if isinstance(field, models.FloatField) and kind == "f":
+            return values
+        if kind in "iu" and not isinstance(field, models.DecimalField):
+            return values
     if isinstance(field, models.BooleanField | models.CharField | models.TextField):
         return list(values)
     return [_plain_value(field, value) for value in values]
 
 
+def _plain_dates(values: np.ndarray) -> list[Any]:
+    if connection.vendor == "postgresql":
+        return values.astype("datetime64[D]").tolist()
+    days = np.datetime_as_string(values, unit="D").astype(object)
+    days[np.isnat(values)] = None
+    return days.tolist()
+
+
+def _without_nan(values: np.ndarray) -> list[Any]:
+    finite = np.isfinite(values)
+    if finite.all():
+        return values.tolist()
+    plain = values.astype(object)
+    plain[~finite] = None
+    return plain.tolist()
+
+
 def _plain_value(field: models.Field, value: Any) -> Any:
     if isinstance(field, models.JSONField):
         return _json(value)
-    if value is None or value != value:
+    if value is None or (isinstance(value, float | Decimal) and not math.isfinite(value)):
         return None
     if isinstance(field, models.DecimalField):
         return _decimal(field, value)
@@ -93,7 +110,9 @@ def _plain_value(field: models.Field, value: Any) -> Any:
 def _decimal(field: models.DecimalField, value: Any) -> Any:
     """At the column's own digits, so that what is compared is what is stored."""
     exact = value if isinstance(value, Decimal) else Decimal(repr(float(value)))
-    rounded = exact.quantize(Decimal(1).scaleb(-field.decimal_places), context=Context(prec=field.max_digits)) + 0
+    context = Context(prec=field.max_digits)
+    # Plus makes zero of minus zero.
+    rounded = context.plus(exact.quantize(Decimal(1).scaleb(-field.decimal_places), context=context))
     return str(rounded) if connection.vendor == "sqlite" else rounded
 
 
@@ -120,7 +139,7 @@ def _merge_by_executemany(
     insert: bool,
 ) -> int:
     rows = _rows(fields, columns, length)
-    with connection.cursor() as cursor:
+    with connection.cursor() as cursor, connection.wrap_database_errors:
         # The raw cursor: Django's rewrites placeholders row by row and counts nothing.
         raw = cursor.cursor
         before = raw.connection.total_changes
@@ -188,7 +207,7 @@ def _merge_by_copy(
     names = [str(field.column) for field in fields.values()]
     types = [_postgres_type(field) for field in fields.values()]
     declared = ", ".join(f"{name} {kind}" for name, kind in zip(_quoted(names), types, strict=True))
-    with connection.cursor() as cursor:
+    with connection.cursor() as cursor, connection.wrap_database_errors:
         cursor.execute("DROP TABLE IF EXISTS bulk_staging")
         cursor.execute(f"CREATE TEMPORARY TABLE bulk_staging ({declared}) ON COMMIT DROP")
         with cursor.copy(f"COPY bulk_staging ({', '.join(_quoted(names))}) FROM STDIN (FORMAT BINARY)") as copy:

@@ -19,6 +19,8 @@ def _plain(value: Any) -> Any:
 
 def decimal_text(value: Decimal) -> str:
     """Plain digits without an exponent or trailing zeros: 1.50 and 1.5 are one number."""
+    if not value.is_finite():
+        raise ValueError(f"{value} has no canonical form")
     if value == 0:
         return "0"
     text = format(value, "f")

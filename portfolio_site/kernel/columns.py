@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from django.core.exceptions import EmptyResultSet
 from django.db import connections, models
 from django.db.models import F, FloatField
 from django.db.models.functions import Cast
@@ -20,10 +21,14 @@ def read_columns(rows: models.QuerySet[Any], *names: str) -> dict[str, np.ndarra
         for name, field in fields.items()
     }
     query = rows.annotate(**picked).values_list(*picked)
-    sql, parameters = query.query.sql_with_params()
-    with connections[rows.db].cursor() as cursor:
-        cursor.execute(sql, parameters)
-        found = cursor.fetchall()
+    try:
+        sql, parameters = query.query.sql_with_params()
+    except EmptyResultSet:  # such as a filter by an empty list
+        found = []
+    else:
+        with connections[rows.db].cursor() as cursor:
+            cursor.execute(sql, parameters)
+            found = cursor.fetchall()
     columns = zip(*found, strict=True) if found else [()] * len(names)
     return {name: _array(fields[name], values) for name, values in zip(names, columns, strict=True)}
 

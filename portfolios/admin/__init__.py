@@ -1,4 +1,4 @@
-"""The facts in the console: everything can be found and read, nothing is changed behind the services' back."""
+"""The facts in the console: all can be found and read, nothing is changed behind the services' back."""
 
 from portfolios.admin import access, assets, audit, imports, market_data, portfolios, tokens, transactions
 

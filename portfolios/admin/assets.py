@@ -20,7 +20,17 @@ class CurrencyAdmin(ReadOnlyAdmin):
 
 @admin.register(Asset)
 class AssetAdmin(ReadOnlyAdmin):
-    list_display = ("symbol", "name", "asset_class", "currency", "exchange", "sector", "country", lot_size, "is_active")
+    list_display = (
+        "symbol",
+        "name",
+        "asset_class",
+        "currency",
+        "exchange",
+        "sector",
+        "country",
+        lot_size,
+        "is_active",
+    )
     list_filter = ("is_active", "asset_class", "is_total_return", ("currency", AutocompleteFilter))
     list_select_related = ("currency",)
     search_fields = ("symbol", "name", "isin__exact")

@@ -3,17 +3,25 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from portfolio_site.kernel.admin import AutocompleteFilter
+from portfolio_site.kernel.admin import AutocompleteFilter, ReadOnlyAdmin
 from portfolio_site.kernel.admin.documents import changes_table
 from portfolio_site.kernel.admin.filters import DateTimeRangeFilter
-from portfolio_site.kernel.admin import ReadOnlyAdmin
 from portfolios.models import AuditEvent
 from portfolios.selectors.visibility import visible_audit_events
 
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin):
-    list_display = ("sequence", "occurred_at", "actor", "action", "object_type", "object_id", "portfolio", "reason")
+    list_display = (
+        "sequence",
+        "occurred_at",
+        "actor",
+        "action",
+        "object_type",
+        "object_id",
+        "portfolio",
+        "reason",
+    )
     list_filter = (("portfolio", AutocompleteFilter), ("occurred_at", DateTimeRangeFilter))
     list_select_related = ("portfolio",)
     search_fields = (
@@ -24,10 +32,25 @@ class AuditEventAdmin(ReadOnlyAdmin):
         "request_id__exact",
         "portfolio__code__exact",
     )
-    search_help_text = "How an action begins, or a whole actor, object type, object id, request id or portfolio code"
+    search_help_text = (
+        "How an action begins, or a whole actor, object type, object id, request id or portfolio code"
+    )
     sortable_by = ("sequence",)
     fieldsets = (
-        (None, {"fields": ("sequence", "occurred_at", "actor", "action", "object_type", "object_id", "portfolio")}),
+        (
+            None,
+            {
+                "fields": (
+                    "sequence",
+                    "occurred_at",
+                    "actor",
+                    "action",
+                    "object_type",
+                    "object_id",
+                    "portfolio",
+                )
+            },
+        ),
         ("What changed", {"fields": ("changes", "reason")}),
         ("Proof", {"fields": ("request_id", "previous_hash", "hash")}),
     )

@@ -10,7 +10,7 @@ from portfolios.selectors.visibility import limited_to, sees_everything, visible
 
 
 class PortfolioBoundAdmin(ReadOnlyAdmin):
-    """`portfolio_path` leads from a row to its portfolio; rows without one are shared where `shares_unbound`."""
+    """`portfolio_path` leads from a row to its portfolio; `shares_unbound`: rows without one are for all."""
 
     portfolio_path = "portfolio"
     shares_unbound = False
@@ -19,7 +19,9 @@ class PortfolioBoundAdmin(ReadOnlyAdmin):
         rows = super().get_queryset(request)
         if self.shares_unbound and not sees_everything(request.user):
             path = self.portfolio_path
-            return rows.filter(Q(**{f"{path}__isnull": True}) | Q(**{f"{path}__in": visible_to(request.user)}))
+            return rows.filter(
+                Q(**{f"{path}__isnull": True}) | Q(**{f"{path}__in": visible_to(request.user)})
+            )
         return limited_to(request.user, rows, self.portfolio_path)
 
 

@@ -10,16 +10,30 @@ from portfolios.selectors.visibility import sees_everything
 
 @admin.register(ImportBatch)
 class ImportBatchAdmin(ReadOnlyAdmin):
-    """A file may hold rows of many portfolios: auditors see every batch, others what they imported themselves."""
+    """A file may hold rows of many portfolios: auditors see every batch, others their own."""
 
-    list_display = ("id", "target", "file_name", "read", "created", "updated", "unchanged", "rejected", "created_at", "imported_by")
+    list_display = (
+        "id",
+        "target",
+        "file_name",
+        "read",
+        "created",
+        "updated",
+        "unchanged",
+        "rejected",
+        "created_at",
+        "imported_by",
+    )
     list_display_links = ("id", "file_name")
     list_filter = ("target", "layout", ("created_at", DateTimeRangeFilter))
     list_select_related = ("imported_by",)
     search_fields = ("file_name", "sha256__startswith")
     fieldsets = (
         (None, {"fields": ("target", "file_name", "layout", "sha256", "imported_by", "created_at")}),
-        ("Rows", {"fields": ("read", "created", "updated", "unchanged", "rejected"), "classes": ("figures",)}),
+        (
+            "Rows",
+            {"fields": ("read", "created", "updated", "unchanged", "rejected"), "classes": ("figures",)},
+        ),
         ("Rejects", {"fields": (document_column("rejects"),)}),
         ("Notes", {"fields": (document_column("notes"),)}),
     )

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.contrib import admin
 
 from portfolio_site.kernel.admin import (
@@ -7,11 +9,12 @@ from portfolio_site.kernel.admin import (
     number_column,
     percent_column,
 )
+from portfolio_site.kernel.admin.columns import Column
 from portfolios.admin.bound import PortfolioBoundAdmin
 from portfolios.models import ExchangeRate, InterestRate, PriceBar, StaleMark
 
 
-def price(field: str) -> object:
+def price(field: str) -> Column:
     return number_column(field, 10, least_places=2)
 
 
@@ -21,11 +24,12 @@ class PriceBarAdmin(LongTableAdmin):
     day = "date"
     _prices = tuple(price(field) for field in ("open", "high", "low", "close"))
     _volume = number_column("volume", 12, least_places=0)
-    list_display = ("asset", "date", *_prices, "currency", _volume, "source", "adjusted_through")
+    _columns: tuple[Any, ...] = ("asset", "date", *_prices, "currency", _volume, "source", "adjusted_through")
+    list_display = _columns
     list_filter = (("asset", AutocompleteFilter), ("date", DateRangeFilter))
     list_select_related = ("asset__currency",)
     search_fields = ("asset__symbol", "asset__name")
-    fields = list_display
+    fields = _columns
 
     @admin.display(description="currency")
     def currency(self, bar: PriceBar) -> str:
@@ -59,7 +63,12 @@ class InterestRateAdmin(LongTableAdmin):
 class StaleMarkAdmin(PortfolioBoundAdmin):
     shares_unbound = True
     list_display = ("id", "cause", "from_date", "portfolio", "asset", "currency", "series", "created_at")
-    list_filter = ("cause", ("from_date", DateRangeFilter), ("portfolio", AutocompleteFilter), ("asset", AutocompleteFilter))
+    list_filter = (
+        "cause",
+        ("from_date", DateRangeFilter),
+        ("portfolio", AutocompleteFilter),
+        ("asset", AutocompleteFilter),
+    )
     list_select_related = ("portfolio", "asset", "currency")
     search_fields = ("portfolio__code", "asset__symbol", "series")
     ordering = ("-id",)

@@ -11,7 +11,16 @@ from portfolios.selectors.visibility import limited_to
 class PortfolioAdmin(ReadOnlyAdmin):
     """Also what every autocomplete of portfolios offers, so it must show no more than the user may see."""
 
-    list_display = ("code", "name", "base_currency", "status", "inception_date", "cost_method", "risk_free", "owner")
+    list_display = (
+        "code",
+        "name",
+        "base_currency",
+        "status",
+        "inception_date",
+        "cost_method",
+        "risk_free",
+        "owner",
+    )
     list_filter = ("status", "cost_method", ("base_currency", AutocompleteFilter))
     list_select_related = ("base_currency", "owner")
     search_fields = ("code", "name")

@@ -1,4 +1,4 @@
-"""One row of a file, its cells read as what they should be. A cell that is something else raises CellError."""
+"""One row of a file, its cells read as what they should be; anything else raises CellError."""
 
 import datetime as dt
 import re
@@ -24,20 +24,23 @@ FALSE_WORDS = {"0", "false", "no", "n", ""}
 
 # Wide enough for the product of any two numbers that can be read.
 EXACT = Context(prec=2 * MAX_NUMBER_LENGTH, rounding=ROUND_HALF_EVEN)
+# The common case: nothing to round, nothing to refuse in any column of prices, quantities or money.
+_SHORT_NUMBER = re.compile(r"\d{1,9}(\.\d{1,6})?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 class Digits(NamedTuple):
-    """How many digits a column keeps before and after the point, and in all (None: as many as those two make)."""
+    """How many digits a column keeps before and after the point."""
 
     whole: int
     places: int
-    significant: int | None = None
+    # Prices repeat: equal cells then share one Decimal, which saves time and most of the memory.
+    repeats: bool = False
 
 
 MONEY = Digits(fields.MONEY_DIGITS - fields.MONEY_PLACES, fields.MONEY_PLACES)
-PRICE = Digits(fields.PRICE_DIGITS - fields.PRICE_PLACES, fields.PRICE_PLACES)
+PRICE = Digits(fields.PRICE_DIGITS - fields.PRICE_PLACES, fields.PRICE_PLACES, repeats=True)
 QUANTITY = Digits(fields.QUANTITY_DIGITS - fields.QUANTITY_PLACES, fields.QUANTITY_PLACES)
 PERCENT = Digits(fields.PERCENT_DIGITS - fields.PERCENT_PLACES, fields.PERCENT_PLACES)
 
@@ -95,7 +98,8 @@ class Row:
         if not text:
             return None
         try:
-            value, was_rounded = read_number(text, digits._replace(significant=self.reading.significant))
+            read = read_repeated_number if digits.repeats else read_number
+            value, was_rounded = read(text, digits, self.reading.significant)
         except ValueError as error:
             raise self.error(column, str(error)) from error
         if was_rounded:
@@ -165,13 +169,13 @@ def read_date(text: str) -> dt.date:
     return day
 
 
-# Prices repeat: with the cache equal cells share one Decimal, which saves time and most of the memory.
-@lru_cache(maxsize=1 << 17)
-def read_number(text: str, digits: Digits) -> tuple[Decimal, bool]:
+def read_number(text: str, digits: Digits, significant: int | None) -> tuple[Decimal, bool]:
     """The number as the column keeps it, and whether it had to be rounded. Raises ValueError with the reason.
 
     Exponents are read where all digits stand there (5e-05); 1.2E+11 hides some, as spreadsheets do.
     """
+    if _SHORT_NUMBER.fullmatch(text) and digits.whole >= 9:
+        return Decimal(text), False
     if len(text) > MAX_NUMBER_LENGTH:
         raise ValueError("too long for a number")
     if not _NUMBER.fullmatch(text):
@@ -183,19 +187,22 @@ def read_number(text: str, digits: Digits) -> tuple[Decimal, bool]:
         raise ValueError("an exponent that hides digits")
     if -int(EXACT.normalize(value).as_tuple().exponent) > MAX_DECIMALS:
         raise ValueError(f"more than {MAX_DECIMALS} decimals")
-    kept = round_number(value, digits)
+    kept = round_number(value, digits, significant)
     if not kept:
         raise ValueError(f"would round to 0 at {digits.places} decimals")
     return kept, kept != value
 
 
-def round_number(value: Decimal, digits: Digits) -> Decimal:
-    """Half-even to what the column keeps. Raises ValueError when there is no room before the point."""
+read_repeated_number = lru_cache(maxsize=1 << 18)(read_number)
+
+
+def round_number(value: Decimal, digits: Digits, significant: int | None) -> Decimal:
+    """Half-even to what the column keeps, and to so many significant digits. Raises ValueError without room."""
     if value.adjusted() >= digits.whole:
         raise ValueError(f"more than {digits.whole} digits before the point")
     kept = EXACT.quantize(value, Decimal(1).scaleb(-digits.places))
-    if digits.significant is not None and len(kept.as_tuple().digits) > digits.significant:
-        kept = Context(prec=digits.significant, rounding=ROUND_HALF_EVEN).plus(EXACT.normalize(kept))
+    if significant is not None and len(kept.as_tuple().digits) > significant:
+        kept = Context(prec=significant, rounding=ROUND_HALF_EVEN).plus(EXACT.normalize(kept))
     if kept.adjusted() >= digits.whole:
         raise ValueError(f"more than {digits.whole} digits before the point")
     return kept
@@ -206,6 +213,6 @@ def _fault(text: str) -> str:
         return "a formula, not a number"
     if text.lstrip("+-").lower() in {"nan", "inf", "infinity"}:
         return "not a finite number"
-    if re.fullmatch(r"[+-]?\d[\d.,' \u00a0\u202f]*", text):
+    if re.fullmatch(r"[+-]?[0-9][0-9.,' \u00a0\u202f]*", text):
         return "not a number: write a point before the decimals and nothing between thousands"
     return "not a number"

@@ -1,4 +1,4 @@
-"""Rows of a CSV, gzipped CSV or Parquet file with their true line numbers (the header is line 1), one at a time."""
+"""Rows of a CSV, gzipped CSV or Parquet file, one at a time, with true line numbers."""
 
 import csv
 import datetime as dt
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -71,7 +71,7 @@ class Table:
             raise TableError(*rejects)
 
     def rows(self, reading: Reading) -> Iterator[Row | Reject]:
-        """Rows in file order; one that does not fit the header, or holds bytes that are no text, is a Reject."""
+        """Rows in file order. One that does not fit the header, or holds bytes that are no text, a Reject"""
         width = len(self.header)
         for count, (line, cells) in enumerate(self._lines, start=1):
             if count % PROGRESS_ROWS == 0:
@@ -91,10 +91,13 @@ class Table:
 
 
 def _damaged_cell(header: Sequence[str], cells: Sequence[str], line: int) -> Reject | None:
+    whole = "".join(cells)
+    if whole.isascii() and "\0" not in whole:
+        return None
     for name, cell in zip(header, cells, strict=True):
         if "\0" in cell:
             return Reject(line, name, cell.replace("\0", "\\0"), "holds a NUL byte")
-        if not cell.isascii() and _BAD_BYTE.search(cell):
+        if _BAD_BYTE.search(cell):
             shown = cell.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
             return Reject(line, name, shown, "not UTF-8")
     return None
@@ -115,7 +118,7 @@ def open_table(path: Path, max_bytes: int) -> Iterator[Table]:
                 yield _parquet_table(stream, unpacked)
             elif magic.startswith(_GZIP_MAGIC):
                 with gzip.open(stream) as unzipped:
-                    yield _csv_table(unzipped, unpacked)
+                    yield _csv_table(cast(IO[bytes], unzipped), unpacked)
             else:
                 yield _csv_table(stream, max_bytes)
     except OSError as error:
@@ -172,7 +175,9 @@ def _parquet_table(stream: IO[bytes], max_bytes: int) -> Table:
     except (pa.ArrowException, OSError) as error:
         raise TableError(Reject(1, "", "", f"the Parquet file is damaged: {error}")) from error
     groups = range(file.metadata.num_row_groups)
-    if sum(file.metadata.row_group(group).total_byte_size for group in groups) > max_bytes:
+    encoded = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+    # Repeated values hardly count in the encoded size; as CSV each would take a byte at least.
+    if max(encoded, file.metadata.num_rows * file.metadata.num_columns) > max_bytes:
         raise TableError(Reject(1, "", "", f"the file unpacks to more than {max_bytes} bytes"))
     return Table(file.schema_arrow.names, _parquet_lines(file))
 

@@ -90,7 +90,7 @@ def read_transaction(
     asset: Callable[[], Asset],
     currency: Callable[[str, str], str],
 ) -> TransactionRow:
-    """`asset()` finds what the symbol means, `currency(column, default)` the currency; both raise CellError."""
+    """`asset()` finds what the symbol means, `currency(column, default)` the currency. Raises CellError."""
     kind = row.choice("kind", TransactionKind.values)
     status = row.choice("status", TransactionStatus.values, default=TransactionStatus.SETTLED)
     trade_date = row.given("trade_date", row.date("trade_date"))
@@ -174,7 +174,7 @@ def _figures(row: Row, kind: str) -> tuple[Decimal | None, Decimal | None, Decim
 
 def _product(row: Row, product: Decimal) -> Decimal:
     try:
-        amount = round_number(product, MONEY._replace(significant=row.reading.significant))
+        amount = round_number(product, MONEY, row.reading.significant)
     except ValueError as error:
         raise row.error("amount", f"quantity x price: {error}") from error
     if product and not amount:

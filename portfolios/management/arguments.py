@@ -47,7 +47,7 @@ class ImportCommand(BaseCommand):
             "--on-error",
             choices=["abort", "skip"],
             default="abort",
-            help="abort (default): one bad row and nothing is written; skip: good rows are written, bad ones listed",
+            help="abort (default): a bad row, and nothing is written; skip: the good rows are written",
         )
         add_format_argument(parser)
         add_user_argument(parser)

@@ -107,7 +107,8 @@ def _rate_series(pairs: Mapping[tuple[str, str], Series], unit: str, base: str) 
             unit_dates, unit_rates = pairs[pivot, unit]
             base_dates, base_rates = pairs[pivot, base]
             dates, left, right = np.intersect1d(unit_dates, base_dates, return_indices=True)
-            return dates, base_rates[right] / unit_rates[left]
+            if len(dates):
+                return dates, base_rates[right] / unit_rates[left]
     return None
 
 

@@ -64,7 +64,7 @@ class Changes(Generic[R]):
 
 
 class FileImport(ABC, Generic[R]):
-    """The import of one file. Subclasses say what a row is, how it compares with what is stored, and write it."""
+    """The import of one file. Subclasses say what a row is, how it compares with the tables, and write it."""
 
     target: ClassVar[str]
     required: ClassVar[Sequence[str]]
@@ -184,7 +184,7 @@ class FileImport(ABC, Generic[R]):
                 first = first_lines.setdefault(self.identity_of(record), row.line)
                 if first != row.line:
                     column, words = self.identity[-1], " and ".join(self.identity)
-                    self.reject(row.line, column, row.cell(column), f"{words} stand on line {first} already")
+                    self.reject(row.line, column, row.cell(column), f"repeats {words} of line {first}")
                     continue
                 records.append(record)
         self.report.notes += self.reading.notes()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from portfolio_site.kernel.bulk import bulk_upsert
-from portfolios.imports.cells import PRICE, QUANTITY, CellError, Row, read_number, round_number
+from portfolios.imports.cells import PRICE, QUANTITY, CellError, Digits, Row, read_number, round_number
 from portfolios.imports.report import ImportReport
 from portfolios.models import ChangeCause, CorporateAction, CorporateActionKind
 from portfolios.services.audit import Actor
@@ -27,6 +27,7 @@ NEEDS = {
 }
 MAY_HAVE = {"spin_off": {"amount"}, "merger": {"ratio", "amount", "new_symbol"}}
 MAX_RATIO_PART = 2**63 - 1
+RATIO = Digits(12, 12)
 
 
 class Action(NamedTuple):
@@ -74,9 +75,9 @@ class CorporateActionImport(FileImport[Action]):
             asset=asset.pk,
             ex_date=ex_date,
             kind=kind,
-            ratio_new=ratio and ratio.numerator,
-            ratio_old=ratio and ratio.denominator,
-            ratio=ratio and _rounded(row, ratio),
+            ratio_new=ratio.numerator if ratio else None,
+            ratio_old=ratio.denominator if ratio else None,
+            ratio=_rounded(row, ratio) if ratio else None,
             amount=row.positive_number("amount", PRICE),
             new_asset=new_asset,
         )
@@ -108,7 +109,7 @@ def _ratio(row: Row) -> Fraction | None:
     if len(parts) > 2:
         raise row.error("ratio", "must be new:old, such as 7:1, or a decimal")
     try:
-        numbers = [read_number(part, QUANTITY)[0] for part in parts]
+        numbers = [read_number(part, QUANTITY, None)[0] for part in parts]
     except ValueError as error:
         raise row.error("ratio", str(error)) from error
     if min(numbers) <= 0:
@@ -121,8 +122,8 @@ def _ratio(row: Row) -> Fraction | None:
 
 def _rounded(row: Row, ratio: Fraction) -> Decimal:
     try:
-        digits = QUANTITY._replace(whole=12, significant=row.reading.significant)
-        rounded = round_number(Decimal(ratio.numerator) / Decimal(ratio.denominator), digits)
+        decimal = Decimal(ratio.numerator) / Decimal(ratio.denominator)
+        rounded = round_number(decimal, RATIO, row.reading.significant)
     except ValueError as error:
         raise row.error("ratio", str(error)) from error
     if not rounded:

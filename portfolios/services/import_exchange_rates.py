@@ -31,7 +31,7 @@ class Rate(NamedTuple):
 
 
 class ExchangeRateImport(FileImport[Rate]):
-    """In the wide layout a row has one column for each currency, in units for 1 EUR; every filled cell is a rate."""
+    """In the ECB's layout a row has one column a currency, in units for 1 EUR; each filled cell is a rate."""
 
     target = "exchange_rates"
     required = LONG_COLUMNS

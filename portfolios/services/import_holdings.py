@@ -11,7 +11,7 @@ from portfolios.calculations.entries import Entry, LedgerError, day_key
 from portfolios.calculations.ledger import book_walk
 from portfolios.calculations.lots import InsufficientLotsError
 from portfolios.imports.transactions import TRADES, TRANSFERS, TransactionRow
-from portfolios.models import CorporateAction, CorporateActionKind, CostMethod, Transaction, TransactionStatus
+from portfolios.models import CorporateAction, CorporateActionKind, Transaction, TransactionStatus
 
 # What takes from a long and from a short position.
 CLOSING_KINDS = ({"sell", "transfer_out"}, {"cover"})
@@ -22,7 +22,7 @@ def oversold_rows(
 ) -> Iterator[tuple[TransactionRow, str]]:
     """The settled rows that the books cannot take beside what is booked, with the reason.
 
-    Each asset is walked by itself, and again without the row it stumbled over, so that one bad row is one reject.
+    Each asset is walked by itself, and again without the row it stumbled over: one bad row is one reject.
     """
     by_asset: defaultdict[int, list[TransactionRow]] = defaultdict(list)
     for row in rows:
@@ -39,8 +39,10 @@ def oversold_rows(
         while by_line:
             new = [_entry(row) for row in by_line.values()]
             error = _walk(booked[asset] + new, splits[asset])
-            culprit = error and _culprit(error.entry, new)
-            if error is None or culprit is None:
+            if error is None:
+                break
+            culprit = _culprit(error.entry, new)
+            if culprit is None:
                 break
             # New entries carry their line as a negative id, apart from the ids of what is booked.
             yield by_line.pop(-culprit.id), _reason(error, culprit)
@@ -65,13 +67,15 @@ def _splits(assets: Iterable[int]) -> defaultdict[int, list[BookedAction]]:
     splits: defaultdict[int, list[BookedAction]] = defaultdict(list)
     rows = CorporateAction.objects.filter(asset__in=list(assets), kind=CorporateActionKind.SPLIT)
     for asset, ex_date, new, old in rows.values_list("asset", "ex_date", "ratio_new", "ratio_old"):
-        splits[asset].append(BookedAction(asset=asset, date=ex_date, kind="split", ratio=Fraction(new, old)))
+        splits[asset].append(
+            BookedAction(asset=asset, date=ex_date, kind="split", ratio=Fraction(new or 1, old or 1))
+        )
     return splits
 
 
 def _entry(row: TransactionRow) -> Entry:
-    assert row.asset is not None and row.quantity is not None  # noqa: S101 - rows of these kinds have both
-    return _position_entry(-row.line, row.trade_date, row.kind, row.currency, row.asset.pk, row.quantity)
+    asset = row.asset.pk if row.asset else 0
+    return _position_entry(-row.line, row.trade_date, row.kind, row.currency, asset, row.quantity)
 
 
 def _position_entry(
@@ -95,7 +99,7 @@ def _walk(entries: list[Entry], splits: list[BookedAction]) -> LedgerError | Non
             entries,
             splits,
             base_currency="",
-            cost_method=CostMethod.FIFO.value,
+            cost_method="fifo",
             rate=lambda currency, day: None,
             market_price=lambda asset, day: None,
         )

@@ -117,7 +117,7 @@ def _is_known(stored: dt.date | None, given: dt.date | None) -> bool:
 
 
 def _is_rescaled(day: dt.date, stored: dt.date | None, given: dt.date | None, splits: list[dt.date]) -> bool:
-    """Whether a split lies between the two days of adjustment, so that the same figure means another price."""
+    """Whether a split lies between the two days of adjustment: the same figure is another price then."""
     low, high = sorted((max(day, stored or day), max(day, given or day)))
     return any(low < ex_date <= high for ex_date in splits)
 
@@ -130,7 +130,7 @@ def prices_import(
     source: str = "",
     split_adjusted: bool = False,
 ) -> ImportReport:
-    """Add and correct bars by (asset, date). `split_adjusted`: the source has divided by every later split."""
+    """Add and correct bars by (asset, date). `split_adjusted`: the source has divided by later splits."""
     return PriceImport(
         path, actor=actor, on_error=on_error, source=source, split_adjusted=split_adjusted
     ).run()

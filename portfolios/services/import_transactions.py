@@ -23,7 +23,7 @@ from portfolios.imports.transactions import (
     TransactionRow,
     read_transaction,
 )
-from portfolios.models import ChangeCause, Portfolio, PortfolioRole, Transaction, TransactionStatus
+from portfolios.models import Asset, ChangeCause, Portfolio, PortfolioRole, Transaction, TransactionStatus
 from portfolios.services.audit import Actor
 from portfolios.services.import_batches import (
     OWN_LAYOUT,
@@ -149,14 +149,7 @@ class TransactionImport(FileImport[TransactionRow]):
             line, content = stored.get(row.external_id), _content(row)
             differing = [name for name in CONTENT if line is not None and line[name] != content[name]]
             if differing and line is not None and line["status"] not in UNSETTLED:
-                name = differing[0]
-                self.reject(
-                    row.line,
-                    name if name != "asset" else "symbol",
-                    getattr(row.asset, "symbol", "") if name == "asset" else content[name],
-                    f"{row.external_id} is booked as transaction {line['id']} with another value, {line[name]}; "
-                    "booked lines are reversed and booked again, never edited",
-                )
+                self._reject_other(row, differing[0], line)
             else:
                 found.sort_in(row, line and {name: line[name] for name in CONTENT}, content)
         oversold = dict(oversold_rows(portfolio.pk if portfolio else None, found.rows))
@@ -165,6 +158,17 @@ class TransactionImport(FileImport[TransactionRow]):
         changes.created += [row for row in found.created if row not in oversold]
         changes.updated += [row for row in found.updated if row not in oversold]
         changes.unchanged += found.unchanged
+
+    def _reject_other(self, row: TransactionRow, name: str, booked: dict[str, Any]) -> None:
+        value, there = getattr(row, name), booked[name]
+        if name == "asset":
+            symbols = dict(Asset.objects.filter(pk=there).values_list("pk", "symbol"))
+            value, there = value or "", symbols.get(there, "none")
+        reason = (
+            f"{row.external_id} is booked already as transaction {booked['id']}, with {there}; "
+            "a booked line is reversed and booked again, never edited"
+        )
+        self.reject(row.line, "symbol" if name == "asset" else name, value, reason)
 
     def write(self, changes: Changes[TransactionRow]) -> None:
         for code, day in first_days((row.portfolio, row.trade_date) for row in changes.created).items():

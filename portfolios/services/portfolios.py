@@ -62,7 +62,7 @@ def portfolio_create(
 
 @transaction.atomic
 def portfolio_update(portfolio: Portfolio, *, actor: Actor = None, **changes: Any) -> Portfolio:
-    """Set fields of EDITABLE_FIELDS; values that stand there already change nothing. Raises ValidationError."""
+    """Set fields of EDITABLE_FIELDS; what stands there already is no change. Raises ValidationError."""
     unknown = changes.keys() - set(EDITABLE_FIELDS)
     if unknown:
         raise TypeError(f"a portfolio has no editable {', '.join(sorted(unknown))}")

@@ -1,7 +1,7 @@
 """Who may reach which address: every route of the interface is walked, so that none is forgotten."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from unittest.mock import patch
 
 import pytest
@@ -119,7 +119,9 @@ def _owner(portfolio: Portfolio) -> APIClient:
     [_granted, _owner, lambda _: client_of(make_auditor()), lambda _: client_of(make_superuser())],
     ids=["viewer", "owner", "auditor", "superuser"],
 )
-def test_who_may_see_a_portfolio_sees_its_rows(resource: str, client_for) -> None:
+def test_who_may_see_a_portfolio_sees_its_rows(
+    resource: str, client_for: Callable[[Portfolio], APIClient]
+) -> None:
     portfolio = make_portfolio()
     row = PORTFOLIO_ROWS[resource](portfolio)
     client = client_for(portfolio)

@@ -75,7 +75,8 @@ def test_rows_that_arrive_meanwhile_do_not_shift_the_pages(
 def test_more_equal_dates_than_rest_framework_could_step_over(client: APIClient) -> None:
     currency = make_asset().currency
     assets = Asset.objects.bulk_create(
-        Asset(symbol=f"T{number}", name="T", asset_class="equity", currency=currency) for number in range(2100)
+        Asset(symbol=f"T{number}", name="T", asset_class="equity", currency=currency)
+        for number in range(2100)
     )
     PriceBar.objects.bulk_create(PriceBar(asset=asset, date=DAY, close=1) for asset in assets)
     seen = ids(walk(client, f"{PRICES}?page_size=500"))

@@ -1,12 +1,12 @@
 """What the tests of the REST interface share."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
-from rest_framework.response import Response
 from rest_framework.test import APIClient
 
 from portfolios.models import Portfolio
@@ -52,7 +52,7 @@ def _new_currency() -> str:
     return next(code for letter in "QRSTUVWXYZ" if (code := f"Q{letter}Q") not in taken)
 
 
-def client_of(user: User) -> APIClient:
+def client_of(user: User | None) -> APIClient:
     client = APIClient()
     client.force_authenticate(user)
     return client
@@ -79,7 +79,7 @@ def queries_of(user: User, url: str) -> int:
     return len(captured)
 
 
-def pointers(response: Response) -> list[str]:
+def pointers(response: Any) -> list[str]:
     """Checks that the answer is a problem, and returns what it points to."""
     assert response["Content-Type"] == PROBLEM
     problem = response.json()

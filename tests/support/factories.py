@@ -99,7 +99,7 @@ def make_transaction(portfolio: Portfolio, **fields: Any) -> Transaction:
 
 
 def make_audit_event(portfolio: Portfolio | None = None, **fields: Any) -> AuditEvent:
-    defaults = {"action": "test.happened", "object_type": "test", "object_id": next(_numbers)}
+    defaults: dict[str, Any] = {"action": "test.happened", "object_type": "test", "object_id": next(_numbers)}
     with transaction.atomic():
         return audit_append(portfolio=portfolio, **defaults | fields)
 
@@ -117,12 +117,16 @@ def make_performance(
     )
 
 
-def make_asset_metrics(asset: Asset, calculation_date: dt.date = DAY, **fields: Any) -> AssetPerformanceMetrics:
+def make_asset_metrics(
+    asset: Asset, calculation_date: dt.date = DAY, **fields: Any
+) -> AssetPerformanceMetrics:
     return AssetPerformanceMetrics.objects.create(asset=asset, calculation_date=calculation_date, **fields)
 
 
 def make_risk(portfolio: Portfolio, calculation_date: dt.date = DAY, **fields: Any) -> PortfolioRiskMetrics:
-    return PortfolioRiskMetrics.objects.create(portfolio=portfolio, calculation_date=calculation_date, **fields)
+    return PortfolioRiskMetrics.objects.create(
+        portfolio=portfolio, calculation_date=calculation_date, **fields
+    )
 
 
 def make_correlation(

@@ -30,7 +30,9 @@ def check_filters(
     other: Model,
 ) -> None:
     """Together the values must name every filter of the set; each is one that only one of the rows has."""
-    declared = {name for name, field in filterset.base_filters.items() if not isinstance(field, OrderingFilter)}
+    declared = {
+        name for name, field in filterset.base_filters.items() if not isinstance(field, OrderingFilter)
+    }
     assert values.keys() | values_of_other.keys() == declared
     everything = client.get(list_url(resource)).json()["results"]
     assert {key_of(row) for row in everything} >= {key_of(wanted), key_of(other)}

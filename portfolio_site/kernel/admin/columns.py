@@ -13,7 +13,9 @@ from django.utils.safestring import SafeString
 from portfolio_site.kernel.admin import figures
 from portfolio_site.kernel.admin.documents import document
 
-Column = Callable[[Any], SafeString]
+Show = Callable[[Any], SafeString]
+# A `Show` with the attributes of a column. Django takes it wherever a field may stand; its stubs do not.
+Column = Any
 
 
 def number_column(
@@ -81,7 +83,7 @@ def _reason(row: models.Model, field: str) -> str:
     return str(getattr(row, "quality", {}).get(field, ""))
 
 
-def _column(show: Column, field: str, label: str, *, prefix: str = "number", sortable: bool = True) -> Column:
+def _column(show: Show, field: str, label: str, *, prefix: str = "number", sortable: bool = True) -> Column:
     show.__name__ = f"{prefix}_{field}"
     options = {"short_description": label or field.replace("_", " ")}
     if sortable:

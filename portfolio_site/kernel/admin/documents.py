@@ -32,11 +32,13 @@ def document(value: Any, name: str = "") -> SafeString:
     if isinstance(value, bool):
         return format_html("{}", "yes" if value else "no")
     number = _number(value, name)
-    return format_html("{}", value if number is None else digits(number, MOST_PLACES, least_places=_places(number)))
+    return format_html(
+        "{}", value if number is None else digits(number, MOST_PLACES, least_places=_places(number))
+    )
 
 
 def objects_table(rows: Sequence[Mapping[str, Any]], headings: Mapping[str, str] | None = None) -> SafeString:
-    """One row an object. The fields in `headings` come first, under these headings, then whatever else there is."""
+    """One row an object. The fields in `headings` come first, under these headings, then all the others."""
     known = headings or {}
     found = dict.fromkeys(name for row in rows for name in row)
     names = [*(name for name in known if name in found), *(name for name in found if name not in known)]
@@ -105,7 +107,9 @@ def _cell(value: Any, name: str, places: int | None = None) -> SafeString:
     number = _number(value, name)
     if number is None:
         return format_html("<td>{}</td>", document(value, name))
-    return format_html('<td class="number">{}</td>', digits(number, _places(number) if places is None else places))
+    return format_html(
+        '<td class="number">{}</td>', digits(number, _places(number) if places is None else places)
+    )
 
 
 def _line(cells: Sequence[SafeString]) -> SafeString:

@@ -37,23 +37,27 @@ def figure(
 ) -> SafeString:
     """One number for a cell; `reason` says why there is none."""
     if value is None:
-        return format_html('<span class="figure unknown" title="{}">{}</span>', reason or "not known", UNKNOWN)
+        return format_html(
+            '<span class="figure unknown" title="{}">{}</span>', reason or "not known", UNKNOWN
+        )
     text = digits(value, places, least_places=least_places, signed=signed)
     sign = " negative" if text.startswith(MINUS) else ""
     if unit == "%":
         text += unit
     elif unit:
-        return format_html(
-            '<span class="figure{}">{} <span class="unit">{}</span></span>', sign, text, unit
-        )
+        return format_html('<span class="figure{}">{} <span class="unit">{}</span></span>', sign, text, unit)
     return format_html('<span class="figure{}">{}</span>', sign, text)
 
 
-def money(value: Number | None, currency: str, places: int = 2, *, signed: bool = False, reason: str = "") -> SafeString:
+def money(
+    value: Number | None, currency: str, places: int = 2, *, signed: bool = False, reason: str = ""
+) -> SafeString:
     return figure(value, places, signed=signed, unit=currency, reason=reason)
 
 
-def percent(fraction: Number | None, places: int = 2, *, signed: bool = False, reason: str = "") -> SafeString:
+def percent(
+    fraction: Number | None, places: int = 2, *, signed: bool = False, reason: str = ""
+) -> SafeString:
     """A fraction shown in percent: 0.0123 is 1.23%."""
     scaled = None if fraction is None else fraction * 100
     return figure(scaled, places, signed=signed, unit="%", reason=reason)

@@ -9,8 +9,7 @@ from django.contrib.admin import FieldListFilter, ModelAdmin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AutocompleteSelect
-from django.db import models
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -19,91 +18,90 @@ class _FormFilter(FieldListFilter):
     """A filter that is a small form; what else is asked of the list travels along in hidden fields."""
 
     template = "admin/form_filter.html"
-    form: forms.Form
-
-    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
-        mine = set(self.expected_parameters())
-        yield {
-            "form": self.form,
-            "hidden": [(key, value) for key, value in changelist.params.items() if key not in mine],
-            "is_set": any(self.form.data.values()),
-            "clear": changelist.get_query_string(remove=self.expected_parameters()),
-        }
-
-    def _values(self) -> dict[str, str]:
-        return {key: values[-1] for key, values in self._asked.items()}
-
-    def _cleaned(self) -> dict[str, Any]:
-        if not self.form.is_valid():
-            raise IncorrectLookupParameters(self.form.errors)
-        return {key: value for key, value in self.form.cleaned_data.items() if value is not None}
+    field: Any
 
     def __init__(
         self,
-        field: models.Field,
+        field: Any,
         request: HttpRequest,
         params: dict[str, list[str]],
-        model: type[models.Model],
+        model: type[Model],
         model_admin: ModelAdmin,
         field_path: str,
     ) -> None:
         self.field_path = field_path
-        self._asked = {key: params[key] for key in self.expected_parameters() if key in params}
-        super().__init__(field, request, params, model, model_admin, field_path)  # type: ignore[arg-type]
-        self.form = self.build_form(field, request, model_admin)
+        values = {name: params[name][-1] for name in self.names if name in params}
+        super().__init__(field, request, params, model, model_admin, field_path)
+        self.form = forms.Form(values, auto_id="filter_%s")
+        self.form.fields.update(zip(self.names, self.form_fields(request, model_admin), strict=True))
 
-    def build_form(self, field: models.Field, request: HttpRequest, model_admin: ModelAdmin) -> forms.Form:
+    @property
+    def names(self) -> list[str]:
+        """The parameters of the address, one for each field of the form."""
+        return [self.field_path]
+
+    def form_fields(self, request: HttpRequest, model_admin: ModelAdmin) -> list[forms.Field]:
         raise NotImplementedError
 
+    def expected_parameters(self) -> list[str | None]:
+        return [*self.names]
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        yield {
+            "form": self.form,
+            "hidden": [(name, value) for name, value in changelist.params.items() if name not in self.names],
+            "is_set": any(self.form.data.values()),
+            "clear": changelist.get_query_string(remove=self.names),
+        }
+
+    def cleaned(self) -> dict[str, Any]:
+        if not self.form.is_valid():
+            raise IncorrectLookupParameters(self.form.errors)
+        return {name: value for name, value in self.form.cleaned_data.items() if value is not None}
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(**self._cleaned())
+        return queryset.filter(**self.cleaned())
 
 
 class AutocompleteFilter(_FormFilter):
     """One related object, found by typing. Offers and accepts only what the related admin shows this user."""
 
-    def expected_parameters(self) -> list[str]:
-        return [self.field_path]
-
-    def build_form(self, field: models.Field, request: HttpRequest, model_admin: ModelAdmin) -> forms.Form:
+    def form_fields(self, request: HttpRequest, model_admin: ModelAdmin) -> list[forms.Field]:
         site = model_admin.admin_site
-        related = site.get_model_admin(field.related_model)
-        form = forms.Form(self._values(), auto_id=f"filter_{self.field_path}_%s")
-        form.fields[self.field_path] = forms.ModelChoiceField(
-            queryset=related.get_queryset(request),
-            required=False,
-            label=str(self.title),
-            widget=AutocompleteSelect(field, site),
-        )
-        return form
+        related = site.get_model_admin(self.field.related_model)
+        widget = AutocompleteSelect(self.field, site)
+        queryset = related.get_queryset(request)
+        return [forms.ModelChoiceField(queryset, required=False, label=str(self.title), widget=widget)]
 
 
 class DateRangeFilter(_FormFilter):
     """From one day to another, both included."""
 
-    def expected_parameters(self) -> list[str]:
+    @property
+    def names(self) -> list[str]:
         return [f"{self.field_path}__gte", f"{self.field_path}__lte"]
 
-    def build_form(self, field: models.Field, request: HttpRequest, model_admin: ModelAdmin) -> forms.Form:
-        form = forms.Form(self._values(), auto_id="filter_%s")
-        for name, label in zip(self.expected_parameters(), ("from", "to"), strict=True):
-            form.fields[name] = forms.DateField(
-                required=False,
-                label=label,
-                widget=forms.DateInput(attrs={"type": "date", "aria-label": f"{self.title} {label}"}, format="%Y-%m-%d"),
-            )
-        return form
+    def form_fields(self, request: HttpRequest, model_admin: ModelAdmin) -> list[forms.Field]:
+        return [self._day("from"), self._day("to")]
+
+    def _day(self, label: str) -> forms.DateField:
+        attributes = {"type": "date", "aria-label": f"{self.title} {label}"}
+        widget = forms.DateInput(attrs=attributes, format="%Y-%m-%d")
+        return forms.DateField(required=False, label=label, widget=widget)
 
 
 class DateTimeRangeFilter(DateRangeFilter):
     """The same for timestamps: whole days of the site's time zone."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        first, last = (self._cleaned().get(name) for name in self.expected_parameters())
-        zone = timezone.get_current_timezone()
+        first, last = (self.cleaned().get(name) for name in self.names)
         if first is not None:
-            queryset = queryset.filter(**{f"{self.field_path}__gte": dt.datetime.combine(first, dt.time.min, zone)})
+            queryset = queryset.filter(**{f"{self.field_path}__gte": self._midnight(first)})
         if last is not None:
-            end = dt.datetime.combine(last + dt.timedelta(days=1), dt.time.min, zone)
-            queryset = queryset.filter(**{f"{self.field_path}__lt": end})
+            queryset = queryset.filter(
+                **{f"{self.field_path}__lt": self._midnight(last + dt.timedelta(days=1))}
+            )
         return queryset
+
+    def _midnight(self, day: dt.date) -> dt.datetime:
+        return dt.datetime.combine(day, dt.time.min, timezone.get_current_timezone())

@@ -1,0 +1,17 @@
+import pytest
+
+from tests.support import factories as make
+from tests.support.admin import change_url, client_of, make_full_event
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_event_shows_its_trades_and_every_line() -> None:
+    event = make_full_event(make.make_portfolio())
+    page = client_of(make.make_superuser()).get(change_url(event)).content.decode()
+    assert "<td>AAPL</td>" in page
+    assert '<td class="number">4,500</td>' in page
+    assert "above its band" in page
+    assert '<td class="number">27.50</td>' in page
+    assert "{&#x27;" not in page
+    assert "[{" not in page

@@ -1,0 +1,44 @@
+"""Transactional tests empty the test database at their end; this lets them, and puts back what belongs there.
+
+The triggers of the audit trail refuse it as they should, so they are set aside within the transaction that
+empties the tables. The currencies, which a migration brings, are there again afterwards.
+"""
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+
+import pytest
+from django.apps import apps
+from django.db import connections, transaction
+from django.db.backends.base.operations import BaseDatabaseOperations
+from django.db.backends.utils import CursorWrapper
+
+from portfolios.models import AuditEvent
+
+_CURRENCIES = import_module("portfolios.migrations.0002_currencies")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def flushable_database() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", _flush)
+        yield
+
+
+def _flush(operations: BaseDatabaseOperations, statements: Sequence[str]) -> None:
+    connection = connections[operations.connection.alias]
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        before, after = _without_triggers(cursor, connection.vendor)
+        for statement in (*before, *statements, *after):
+            cursor.execute(statement)
+        _CURRENCIES.add_currencies(apps, None)
+
+
+def _without_triggers(cursor: CursorWrapper, vendor: str) -> tuple[list[str], list[str]]:
+    """The statements that set the triggers of the audit trail aside, and those that bring them back."""
+    table = AuditEvent._meta.db_table
+    if vendor == "postgresql":
+        return [f"ALTER TABLE {table} DISABLE TRIGGER USER"], [f"ALTER TABLE {table} ENABLE TRIGGER USER"]
+    cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s", [table])
+    triggers = cursor.fetchall()
+    return [f"DROP TRIGGER {name}" for name, _ in triggers], [sql for _, sql in triggers]
