@@ -1,12 +1,12 @@
-"""Rebalancing of one portfolio: the proven best whole-lot trades under its rules, or the rules that forbid any.
+"""Rebalancing of one portfolio: the best whole-lot trades its rules allow, or the rules that allow none.
 
 The smallest tracking distance sum(|x * p / V - t|) over the lines comes first, then the smallest turnover
 sum(|x - q| * p) / V at that distance; V is the value before trading. What a line may do by itself is worked out
-exactly, in lots; the mixed-integer programme then decides between the lines, which compete for cash and turnover.
-Its answer is judged by `rebalancing_check`, which alone supplies the figures.
+here exactly, in lots; `rebalancing_programme` decides between the lines; `rebalancing_check` judges the answer and
+supplies the figures.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
@@ -14,22 +14,16 @@ from math import ceil, floor
 from typing import Literal
 
 from analytics.calculations.rebalancing_check import check_trades, measure_trades
-from analytics.calculations.rebalancing_programme import (
-    Choice,
-    Limits,
-    Move,
-    Solution,
-    find_best_moves,
-    is_feasible,
-)
+from analytics.calculations.rebalancing_programme import Choice, Limits, Move, Solution, find_best_moves, is_feasible
 
 Mode = Literal["full", "bands", "invest_cash", "raise_cash"]
+Side = Literal["buy", "sell"]
 Status = Literal["ready", "in_balance", "infeasible", "blocked"]
 
-# The programme works in floats: where its answer misses a rule by a hair, it is asked again for a hair more cash.
-_HAIR = Fraction(1, 10**9)
-_ATTEMPTS = 4
 _EXACT = Context(prec=100)
+_NOTHING, _UNBOUNDED = Decimal(0), Decimal("Infinity")
+# How much more cash to keep and less to trade when an answer, rounded to lots, breaks a limit by a hair.
+_MARGINS = (Fraction(0), Fraction(1, 10**9), Fraction(1, 10**8), Fraction(1, 10**7), Fraction(1, 10**6))
 
 
 @dataclass(frozen=True)
@@ -73,7 +67,7 @@ class Rules:
 @dataclass(frozen=True)
 class Trade:
     symbol: str
-    side: Literal["buy", "sell"]
+    side: Side
     quantity: Decimal
     price: Decimal
     amount: Decimal
@@ -321,3 +315,91 @@ def _reason(line: Line, rules: Rules, value: Fraction, trade: Trade | None) -> s
 def exact_decimal(number: Fraction) -> Decimal:
     with localcontext(_EXACT):
         return Decimal(number.numerator) / Decimal(number.denominator)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Trades in order of execution, what they achieve, and an outcome for every line.
+
+    `tracking_distance_*` and `turnover` are fractions of `value`, the value before trading; `drift_*` is in percent
+    and counts cash. `bound` is a proven lower bound of what the search minimised (the distance to the destinations
+    of the bands, where these are not the targets), `gap` what it exceeds that by. Figures are None where unknown:
+    without a value, or without trades that may be proposed.
+    """
+
+    status: Status
+    reasons: tuple[str, ...] = ()
+    trades: tuple[Trade, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    value: Decimal | None = None
+    cash_before: Decimal | None = None
+    cash_after: Decimal | None = None
+    cost: Decimal | None = None
+    turnover: Decimal | None = None
+    tracking_distance_before: Decimal | None = None
+    tracking_distance_after: Decimal | None = None
+    drift_before: Decimal | None = None
+    drift_after: Decimal | None = None
+    bound: float | None = None
+    gap: float | None = None
+    proven: bool = False
+
+
+def propose(lines: Sequence[Line], rules: Rules) -> Proposal:
+    """The best trades for one portfolio, in any order of its lines.
+
+    "ready": trades that obey every rule, as judged by `check_trades`. "in_balance": no trade is better than any.
+    "infeasible": no trades obey the rules, not even none; `reasons` names a smallest set of rules that contradict
+    each other. "blocked": the input cannot be used, or nothing was found in time.
+    """
+    lines = sorted(lines, key=lambda line: line.symbol)
+    defects = _find_defects(lines, rules)
+    if defects:
+        return Proposal("blocked", reasons=tuple(defects), cash_before=rules.cash)
+    unchanged = measure_trades(lines, rules, ())
+    refused = Proposal(
+        "blocked",
+        value=unchanged.value,
+        cash_before=rules.cash,
+        tracking_distance_before=unchanged.tracking_distance_before,
+        drift_before=unchanged.drift_before,
+    )
+    violations: list[str] = []
+    for margin in _MARGINS:
+        try:
+            solution = find_best_moves(*_pose(lines, rules, margin))
+        except TimeoutError:
+            return replace(refused, reasons=("no feasible proposal was found within the time limit",))
+        if solution is None:
+            break
+        trades = _order_trades(lines, rules, solution.moves)
+        violations = check_trades(lines, rules, trades)
+        if not violations:
+            return _describe(lines, rules, trades, solution)
+    if violations:
+        return replace(refused, reasons=tuple(violations))
+    return replace(refused, status="infeasible", reasons=tuple(_find_conflict(lines, rules)))
+
+
+def _find_defects(lines: Sequence[Line], rules: Rules) -> list[str]:
+    """Input no proposal can be made from."""
+    defects = []
+    for line in lines:
+        for name, number, sound in (
+            ("price", line.price, line.price.is_finite() and line.price > 0),
+            ("lot", line.lot, line.lot.is_finite() and line.lot > 0),
+            ("quantity", line.quantity, line.quantity.is_finite() and line.quantity >= 0),
+            ("target", line.target, line.target.is_finite() and line.target >= 0),
+        ):
+            if not sound:
+                defects.append(f"{line.symbol}: {name} {number} cannot be used")
+    symbols = [line.symbol for line in lines]
+    defects += [f"{symbol}: stands in more than one line" for symbol in sorted({*symbols}) if symbols.count(symbol) > 1]
+    for name in ("reserve", "minimum_trade", "fee_per_trade", "cost_rate", "raise_amount", "turnover_cap"):
+        if (getattr(rules, name) or 0) < 0:
+            defects.append(f"{name} is negative")
+    if not defects and sum(line.target for line in lines) > 1:
+        defects.append("the targets exceed 100 percent")
+    if not defects and _value(lines, rules) <= 0:
+        defects.append("the portfolio has no positive value")
+    return defects

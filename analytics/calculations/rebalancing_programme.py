@@ -114,11 +114,11 @@ def find_best_moves(choices: Sequence[Choice], limits: Limits) -> Solution | Non
         found.append((Move(),) * len(choices))
     if nearest.x is not None:
         moves = programme.read(nearest.x)
-        programme.add_row(programme.distance, high=float(_total_distance(choices, moves) + PRECISION) * _UNIT)
+        programme.keep(programme.distance, _total_distance(choices, moves))
         smallest = programme.minimise(programme.turnover)
         proven &= smallest.status == _OPTIMAL
         moves = moves if smallest.x is None else programme.read(smallest.x)
-        programme.limit(programme.turnover, _total_turnover(choices, moves) + PRECISION)
+        programme.keep(programme.turnover, _total_turnover(choices, moves))
         evenest = programme.minimise(programme.largest, node_limit=_TIE_BREAK_NODES)
         found.append(moves if evenest.x is None else programme.read(evenest.x))
     if not found:
@@ -203,6 +203,10 @@ class _Programme:
 
     def limit(self, row: NDArray[np.float64], ceiling: Fraction) -> None:
         self.add_row(row * _FINER, high=float(ceiling) * _UNIT * _FINER)
+
+    def keep(self, objective: NDArray[np.float64], reached: Fraction) -> None:
+        """Let no later stage lose what an earlier one has reached."""
+        self.add_row(objective, high=float(reached + PRECISION) * _UNIT)
 
     def minimise(self, objective: NDArray[np.float64], **options: int) -> OptimizeResult:
         n = len(self.choices)

@@ -13,7 +13,7 @@ from portfolios.imports.cells import PERCENT, Row
 from portfolios.imports.report import ImportReport
 from portfolios.models import Asset, Portfolio
 from portfolios.services.audit import Actor
-from portfolios.services.import_batches import Changes, FileImport, OnError
+from portfolios.services.import_batches import Changes, FileImport, OnError, plain_text
 from portfolios.services.import_lookups import AssetLookup, PortfolioLookup
 
 CASH = "CASH"
@@ -81,9 +81,9 @@ class AllocationImport(FileImport[Target]):
         high = row.number_from_zero("max_percentage", PERCENT)
         high = WHOLE if high is None else high
         if low > target:
-            raise row.error("min_percentage", f"above the target, {target}")
+            raise row.error("min_percentage", f"above the target, {plain_text(target)}")
         if high < target:
-            raise row.error("max_percentage", f"below the target, {target}")
+            raise row.error("max_percentage", f"below the target, {plain_text(target)}")
         if high > WHOLE:
             raise row.error("max_percentage", "above 100")
         values = {
@@ -128,7 +128,11 @@ class AllocationImport(FileImport[Target]):
         if len(rows) < self.rows_of_portfolio[portfolio.pk]:
             return f"left out: another row of {portfolio.code} is rejected"
         total = sum(row.target for row in rows)
-        return "" if total == WHOLE else f"the targets and cash of {portfolio.code} make {total}, not 100"
+        return (
+            ""
+            if total == WHOLE
+            else f"the targets and cash of {portfolio.code} make {plain_text(total)}, not 100"
+        )
 
     def _stored_and_given(self, row: Target) -> tuple[object, object]:
         if row.asset is None:

@@ -65,6 +65,8 @@ def run_create(
     through = calculation_date or latest_trading_day(clock.today())
     if through is None:
         raise RunError("date: there are no prices yet; import some first.")
+    if through > clock.today():
+        raise RunError(f"date: {through} is in the future.")
     if from_date is not None and from_date > through:
         raise RunError(f"from: {from_date} is later than {through}.")
     with transaction.atomic():

@@ -16,7 +16,7 @@ register = template.Library()
 # The bar is drawn on 200 units: the target in the middle, the band half way to either end.
 BAR_CENTRE = 100
 BAR_BAND = 50
-BAR_REACH = 96
+BAR_REACH = 94
 
 
 @register.simple_tag

@@ -93,7 +93,8 @@ def _without_nan(values: np.ndarray) -> list[Any]:
 
 def _plain_value(field: models.Field, value: Any) -> Any:
     if isinstance(field, models.JSONField):
-        return _json(value)
+        # psycopg writes the text itself, and a text given to it would become a JSON string.
+        return value if connection.vendor == "postgresql" else _json(value)
     if value is None or (isinstance(value, float | Decimal) and not math.isfinite(value)):
         return None
     if isinstance(field, models.DecimalField):

@@ -197,7 +197,7 @@ read_repeated_number = lru_cache(maxsize=1 << 18)(read_number)
 
 
 def round_number(value: Decimal, digits: Digits, significant: int | None) -> Decimal:
-    """Half-even to what the column keeps, and to so many significant digits. Raises ValueError without room."""
+    """Half-even to what the column keeps and to so many significant digits. ValueError without room."""
     if value.adjusted() >= digits.whole:
         raise ValueError(f"more than {digits.whole} digits before the point")
     kept = EXACT.quantize(value, Decimal(1).scaleb(-digits.places))

@@ -9,6 +9,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
@@ -18,6 +19,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import connection, transaction
 
 from portfolio_site.kernel import clock
+from portfolio_site.kernel.canonical import decimal_text
 from portfolios.imports.cells import CellError, Reading, Row
 from portfolios.imports.report import ImportReport, Reject
 from portfolios.imports.table import Table, TableError, open_table
@@ -133,7 +135,7 @@ class FileImport(ABC, Generic[R]):
         return False
 
     def reject(self, line: int, column: str, value: object, reason: str) -> None:
-        self.report.rejected.append(Reject(line, column, str(value), reason))
+        self.report.rejected.append(Reject(line, column, plain_text(value), reason))
 
     @cached_property
     def batch(self) -> ImportBatch:
@@ -211,6 +213,10 @@ class FileImport(ABC, Generic[R]):
     def _sha256(self) -> str:
         with self.path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def plain_text(value: object) -> str:
+    return decimal_text(value) if isinstance(value, Decimal) else str(value)
 
 
 def first_days(days: Iterable[tuple[K, dt.date]]) -> dict[K, dt.date]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from portfolio_site.kernel.bulk import bulk_upsert
-from portfolios.imports.cells import PRICE, QUANTITY, CellError, Digits, Row, read_number, round_number
+from portfolios.imports.cells import PRICE, CellError, Digits, Row, read_number, round_number
 from portfolios.imports.report import ImportReport
 from portfolios.models import ChangeCause, CorporateAction, CorporateActionKind
 from portfolios.services.audit import Actor
@@ -27,6 +27,8 @@ NEEDS = {
 }
 MAY_HAVE = {"spin_off": {"amount"}, "merger": {"ratio", "amount", "new_symbol"}}
 MAX_RATIO_PART = 2**63 - 1
+# Nothing is rounded in what a file says; the decimal beside the fraction is.
+RATIO_PART = Digits(18, 18)
 RATIO = Digits(12, 12)
 
 
@@ -109,7 +111,7 @@ def _ratio(row: Row) -> Fraction | None:
     if len(parts) > 2:
         raise row.error("ratio", "must be new:old, such as 7:1, or a decimal")
     try:
-        numbers = [read_number(part, QUANTITY, None)[0] for part in parts]
+        numbers = [read_number(part, RATIO_PART, None)[0] for part in parts]
     except ValueError as error:
         raise row.error("ratio", str(error)) from error
     if min(numbers) <= 0:

@@ -32,6 +32,7 @@ from portfolios.services.import_batches import (
     OnError,
     columns_of,
     first_days,
+    plain_text,
 )
 from portfolios.services.import_holdings import oversold_rows
 from portfolios.services.import_lookups import AssetLookup, CurrencyLookup, PortfolioLookup
@@ -165,7 +166,7 @@ class TransactionImport(FileImport[TransactionRow]):
             symbols = dict(Asset.objects.filter(pk=there).values_list("pk", "symbol"))
             value, there = value or "", symbols.get(there, "none")
         reason = (
-            f"{row.external_id} is booked already as transaction {booked['id']}, with {there}; "
+            f"{row.external_id} is booked already as transaction {booked['id']}, with {plain_text(there)}; "
             "a booked line is reversed and booked again, never edited"
         )
         self.reject(row.line, "symbol" if name == "asset" else name, value, reason)

@@ -1,5 +1,7 @@
 """All figures of several assets on all their bars, by plain TA-Lib, numpy and pandas from the CSV files."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import talib
 
 from tests.support import demo_files
 from tests.support.demo_house import DEMO_MARKS, DemoHouse
-from tests.support.oracle_series import months_before, returns_since
+from tests.support.oracle_series import assert_equal, months_before, returns_since
 
 pytestmark = DEMO_MARKS
 
@@ -15,6 +17,7 @@ pytestmark = DEMO_MARKS
 SYMBOLS = ("AAPL", "PYPL", "SPX", "XOM", "SPYTR")
 MARKET = "SPX"
 YEAR = 252
+SIMPLE = talib.MA_Type.SMA
 MONTHS = {
     "return_1m": 1,
     "return_3m": 3,
@@ -34,7 +37,7 @@ FIGURES = (
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
-def test_every_figure_on_every_bar(demo_house: DemoHouse, symbol: str):
+def test_every_figure_on_every_bar(demo_house: DemoHouse, symbol: str) -> None:
     stored, bars = demo_house.of("assets", asset=symbol), demo_files.bars()[symbol]
     expected = asset_figures(symbol)
     assert set(expected) == set(FIGURES)
@@ -43,38 +46,39 @@ def test_every_figure_on_every_bar(demo_house: DemoHouse, symbol: str):
     for name, figures in expected.items():
         # Sums of billions of shares may pass near zero.
         absolute = 1.0 if name == "obv" else 1e-10
-        values = stored[name].to_numpy(dtype=float)
-        assert values == pytest.approx(figures, rel=1e-6, abs=absolute, nan_ok=True), name
+        assert_equal(stored[name], figures, rel=1e-6, absolute=absolute)
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "XOM", "SPX"])
-def test_what_must_be_known_is_known(symbol: str):
+def test_what_must_be_known_is_known(symbol: str) -> None:
     """So that the comparison above does not compare nothing with nothing."""
     last = {name: figures[-1] for name, figures in asset_figures(symbol).items()}
     unknown = {name for name, figure in last.items() if np.isnan(figure)}
     assert unknown == (set() if symbol == "SPX" else {"return_5y"})
 
 
-def test_a_series_of_closes_has_no_range_and_no_volume(demo_house: DemoHouse):
+def test_a_series_of_closes_has_no_range_and_no_volume(demo_house: DemoHouse) -> None:
     stored = demo_house.of("assets", asset="SPYTR")
     assert stored[["atr_14", "stochastic_k", "stochastic_d", "obv"]].isna().all(axis=None)
     assert stored["close"].notna().all()
 
 
-def test_every_bar_of_every_asset_has_its_row(demo_house: DemoHouse):
+def test_every_bar_of_every_asset_has_its_row(demo_house: DemoHouse) -> None:
     for symbol, bars in demo_files.bars().items():
         stored = demo_house.of("assets", asset=symbol)
         assert stored.index.tolist() == bars.index.tolist()
-        assert stored["close"].to_numpy() == pytest.approx(bars["close"].to_numpy(), rel=1e-12)
+        assert_equal(stored["close"], bars["close"].to_numpy())
 
 
+@cache
 def asset_figures(symbol: str) -> dict[str, np.ndarray]:
     bars = demo_files.bars()[symbol]
     high, low, close, volume = (
-        np.ascontiguousarray(bars[name].to_numpy(dtype=np.float64)) for name in ("high", "low", "close", "volume")
+        np.ascontiguousarray(bars[name].to_numpy(dtype=np.float64))
+        for name in ("high", "low", "close", "volume")
     )
     macd, signal, histogram = talib.MACD(close, 12, 26, 9)
-    upper, middle, lower = talib.BBANDS(close, 20, 2, 2, 0)
+    upper, middle, lower = talib.BBANDS(close, 20, 2, 2, SIMPLE)
     figures = {
         "close": close,
         "sma_20": talib.SMA(close, 20),
@@ -92,14 +96,16 @@ def asset_figures(symbol: str) -> dict[str, np.ndarray]:
         "atr_14": talib.ATR(high, low, close, 14),
         "obv": talib.OBV(close, volume),
     }
-    figures["stochastic_k"], figures["stochastic_d"] = talib.STOCH(high, low, close, 14, 3, 0, 3, 0)
+    figures["stochastic_k"], figures["stochastic_d"] = talib.STOCH(high, low, close, 14, 3, SIMPLE, 3, SIMPLE)
     return figures | risk_figures(symbol, bars["close"]) | calendar_returns(bars["close"])
 
 
 def calendar_returns(closes: pd.Series) -> dict[str, np.ndarray]:
     figures = {"return_1d": closes.pct_change().to_numpy()}
     for name, months in MONTHS.items():
-        figures[name] = returns_since(closes, closes.index, [months_before(day, months) for day in closes.index])
+        figures[name] = returns_since(
+            closes, closes.index, [months_before(day, months) for day in closes.index]
+        )
     return figures
 
 
@@ -107,11 +113,9 @@ def risk_figures(symbol: str, closes: pd.Series) -> dict[str, np.ndarray]:
     returns = closes.pct_change()
     excess = returns - demo_files.risk_free_on(closes.index)
     market = demo_files.bars()[MARKET]["close"].pct_change()
-    common = pd.concat([returns, market], axis=1, join="inner", keys=["own", "market"]).dropna()
-    covariances = [
-        np.cov(common["own"].iloc[end - YEAR : end], common["market"].iloc[end - YEAR : end])
-        for end in range(YEAR, len(common) + 1)
-    ]
+    common = pd.concat([returns, market], axis=1, join="inner").dropna()
+    values = common.to_numpy()
+    covariances = [np.cov(values[end - YEAR : end].T) for end in range(YEAR, len(values) + 1)]
     betas = pd.Series([c[0, 1] / c[1, 1] for c in covariances], index=common.index[YEAR - 1 :], dtype=float)
     return {
         "volatility_20d": rolling(returns, 20, lambda x: x.std(axis=1, ddof=1) * np.sqrt(252)),

@@ -16,7 +16,7 @@ PAIRS = [(code, symbol) for code in CODES for symbol in benchmark_symbols(code)]
 
 
 @pytest.mark.parametrize(("code", "symbol"), PAIRS)
-def test_benchmark_figures(demo_house: DemoHouse, code: str, symbol: str):
+def test_benchmark_figures(demo_house: DemoHouse, code: str, symbol: str) -> None:
     rows = demo_house.of("benchmarks", portfolio=code, asset=symbol)
     assert len(rows) == 1
     row = rows.iloc[0]
@@ -47,6 +47,6 @@ def test_benchmark_figures(demo_house: DemoHouse, code: str, symbol: str):
 
 
 @pytest.mark.parametrize(("code", "symbol"), PAIRS)
-def test_a_price_index_is_named_as_one(demo_house: DemoHouse, code: str, symbol: str):
+def test_a_price_index_is_named_as_one(demo_house: DemoHouse, code: str, symbol: str) -> None:
     row = demo_house.of("benchmarks", portfolio=code, asset=symbol).iloc[0]
     assert ("price index" in row["quality"].get("benchmark", "")) == (symbol != "SPYTR")

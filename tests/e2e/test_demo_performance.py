@@ -10,7 +10,14 @@ from scipy.optimize import brentq
 
 from tests.support.demo_files import CODES
 from tests.support.demo_house import DEMO_MARKS, DemoHouse
-from tests.support.oracle_series import ONE_DAY, PortfolioSeries, months_before, portfolio_series, returns_since
+from tests.support.oracle_series import (
+    ONE_DAY,
+    PortfolioSeries,
+    assert_equal,
+    months_before,
+    portfolio_series,
+    returns_since,
+)
 
 pytestmark = DEMO_MARKS
 
@@ -25,44 +32,48 @@ MONTHS = {
     "return_5y": 60,
 }
 YEAR = 365
-SAMPLES = [(code, position) for code in CODES for position in POSITIONS if position < len(portfolio_series(code).dates)]
+SAMPLES = [
+    (code, position)
+    for code in CODES
+    for position in POSITIONS
+    if position < len(portfolio_series(code).dates)
+]
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_daily_return_and_index_of_every_day(demo_house: DemoHouse, code: str):
+def test_daily_return_and_index_of_every_day(demo_house: DemoHouse, code: str) -> None:
     stored, expected = demo_house.of("performance", portfolio=code), portfolio_series(code)
-    assert stored["daily_return"].to_numpy() == pytest.approx(expected.returns, rel=1e-9, abs=1e-12)
-    assert stored["twr_index"].to_numpy() == pytest.approx(expected.index, rel=1e-9)
-    assert stored["cumulative_return"].to_numpy() == pytest.approx(expected.index - 1, rel=1e-9, abs=1e-11)
+    assert_equal(stored["daily_return"], expected.returns)
+    assert_equal(stored["twr_index"], expected.index)
+    assert_equal(stored["cumulative_return"], expected.index - 1)
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_returns_by_calendar_on_every_day(demo_house: DemoHouse, code: str):
+def test_returns_by_calendar_on_every_day(demo_house: DemoHouse, code: str) -> None:
     stored, expected = demo_house.of("performance", portfolio=code), portfolio_series(code)
     levels = expected.levels(len(expected.dates) - 1)
     days = {name: [months_before(day, months) for day in expected.dates] for name, months in MONTHS.items()}
     days["return_ytd"] = [pd.Timestamp(day.year - 1, 12, 31) for day in expected.dates]
     for name, anchors in days.items():
         figures = returns_since(levels, expected.dates, anchors)
-        assert stored[name].to_numpy(dtype=float) == pytest.approx(figures, rel=1e-9, abs=1e-11, nan_ok=True)
+        assert_equal(stored[name], figures)
         unknown = {expected.dates[row] for row in np.flatnonzero(np.isnan(figures))}
         assert {day for day, reasons in stored["quality"].items() if name in reasons} == unknown
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_benchmark_columns_of_every_day(demo_house: DemoHouse, code: str):
+def test_benchmark_columns_of_every_day(demo_house: DemoHouse, code: str) -> None:
     stored, expected = demo_house.of("performance", portfolio=code), portfolio_series(code)
     daily = expected.benchmarks[expected.primary]
     since_start = np.cumprod(1 + daily) - 1
     assert set(stored["benchmark"]) == {expected.primary}
-    assert stored["benchmark_return"].to_numpy() == pytest.approx(daily, rel=1e-9, abs=1e-12)
-    assert stored["benchmark_cumulative_return"].to_numpy() == pytest.approx(since_start, rel=1e-9, abs=1e-11)
-    excess = expected.index - 1 - since_start
-    assert stored["excess_return"].to_numpy() == pytest.approx(excess, rel=1e-9, abs=1e-11)
+    assert_equal(stored["benchmark_return"], daily)
+    assert_equal(stored["benchmark_cumulative_return"], since_start)
+    assert_equal(stored["excess_return"], expected.index - 1 - since_start)
 
 
 @pytest.mark.parametrize(("code", "position"), SAMPLES)
-def test_statistics_since_inception(demo_house: DemoHouse, code: str, position: int):
+def test_statistics_since_inception(demo_house: DemoHouse, code: str, position: int) -> None:
     stored, series = demo_house.of("performance", portfolio=code), portfolio_series(code)
     position %= len(series.dates)
     for name, figure in statistics(series, position).items():
@@ -70,7 +81,7 @@ def test_statistics_since_inception(demo_house: DemoHouse, code: str, position: 
 
 
 @pytest.mark.parametrize(("code", "position"), SAMPLES)
-def test_money_weighted_return(demo_house: DemoHouse, code: str, position: int):
+def test_money_weighted_return(demo_house: DemoHouse, code: str, position: int) -> None:
     stored, series = demo_house.of("performance", portfolio=code), portfolio_series(code)
     position %= len(series.dates)
     row = stored.iloc[position]
@@ -88,10 +99,12 @@ def test_money_weighted_return(demo_house: DemoHouse, code: str, position: int):
     assert np.isnan(row["money_weighted_return"])
     reason = row["quality"]["money_weighted_return"]
     assert reason.startswith(f"span under a year: {days} of 365 days, period return ")
-    assert float(reason.rpartition(" ")[2]) == pytest.approx((1 + rate) ** (days / YEAR) - 1, rel=1e-8, abs=1e-9)
+    assert float(reason.rpartition(" ")[2]) == pytest.approx(
+        (1 + rate) ** (days / YEAR) - 1, rel=1e-8, abs=1e-9
+    )
 
 
-def assert_figure(stored: pd.DataFrame, position: int, name: str, figure: float | None):
+def assert_figure(stored: pd.DataFrame, position: int, name: str, figure: float | None) -> None:
     """Equal, or unknown in both with a reason beside it."""
     value, where = stored[name].iloc[position], (name, stored.index[position])
     if figure is None:
@@ -116,9 +129,7 @@ def statistics(series: PortfolioSeries, position: int) -> dict[str, float | None
         return float(figure) if n >= minimum else None
 
     return {
-        "annualized_return": (
-            float(series.index[position] ** (YEAR / days) - 1) if days >= YEAR else None
-        ),
+        "annualized_return": (float(series.index[position] ** (YEAR / days) - 1) if days >= YEAR else None),
         "volatility": at_least(20, empyrical.annual_volatility(r)),
         "downside_deviation": at_least(20, empyrical.downside_risk(r, f)),
         "sharpe_ratio": at_least(20, empyrical.sharpe_ratio(r - f)) if n > 1 else None,

@@ -12,7 +12,7 @@ from tests.support import demo_files
 from tests.support.demo_files import CODES
 from tests.support.demo_house import DEMO_MARKS, DemoHouse
 from tests.support.oracle_ledger import calendar, traded_symbols
-from tests.support.oracle_series import ONE_DAY, PortfolioSeries, portfolio_series
+from tests.support.oracle_series import PortfolioSeries, portfolio_series
 
 pytestmark = DEMO_MARKS
 
@@ -36,21 +36,26 @@ RETURN_FIGURES = (
     "average_correlation",
     "max_correlation",
     "diversification_ratio",
-    *(f"{figure}_{level}_{span}" for figure in ("var", "cvar") for level in (95, 99) for span in ("1d", "1m")),
+    *(
+        f"{figure}_{level}_{span}"
+        for figure in ("var", "cvar")
+        for level in (95, 99)
+        for span in ("1d", "1m")
+    ),
     "risk_class",
     "risk_level",
 )
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_a_row_on_every_day_with_the_number_of_its_returns(demo_house: DemoHouse, code: str):
+def test_a_row_on_every_day_with_the_number_of_its_returns(demo_house: DemoHouse, code: str) -> None:
     stored = demo_house.of("risk", portfolio=code)
     assert stored.index.tolist() == calendar(code).tolist()
     assert stored["observations"].tolist() == [min(n, WINDOW) for n in range(1, len(stored) + 1)]
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_concentration_of_every_day(demo_house: DemoHouse, code: str):
+def test_concentration_of_every_day(demo_house: DemoHouse, code: str) -> None:
     stored = demo_house.of("risk", portfolio=code).to_dict("index")
     for close in portfolio_series(code).closes:
         row = stored[close.date]
@@ -67,7 +72,7 @@ def test_concentration_of_every_day(demo_house: DemoHouse, code: str):
 
 
 @pytest.mark.parametrize(("code", "position"), SAMPLES)
-def test_figures_of_the_window(demo_house: DemoHouse, code: str, position: int):
+def test_figures_of_the_window(demo_house: DemoHouse, code: str, position: int) -> None:
     series = portfolio_series(code)
     position %= len(series.dates)
     row = demo_house.of("risk", portfolio=code).iloc[position]
@@ -91,7 +96,7 @@ def test_figures_of_the_window(demo_house: DemoHouse, code: str, position: int):
 
 
 @pytest.mark.parametrize(("code", "position"), SAMPLES)
-def test_risk_class_and_level(demo_house: DemoHouse, code: str, position: int):
+def test_risk_class_and_level(demo_house: DemoHouse, code: str, position: int) -> None:
     series = portfolio_series(code)
     position %= len(series.dates)
     row = demo_house.of("risk", portfolio=code).iloc[position]
@@ -99,7 +104,11 @@ def test_risk_class_and_level(demo_house: DemoHouse, code: str, position: int):
         return
     levels = series.levels(position).iloc[-(WINDOW + 1) :]
     under_a_year = (levels.index[-1] - levels.index[0]).days < 365
-    spread = empyrical.annual_volatility(window(series.returns, position)) if under_a_year else weekly_spread(levels)
+    spread = (
+        empyrical.annual_volatility(window(series.returns, position))
+        if under_a_year
+        else weekly_spread(levels)
+    )
     risk_class = int(np.digitize(spread, CLASS_LIMITS)) + 1
     assert row["risk_class"] == risk_class
     assert ("provisional" in row["quality"].get("risk_class", "")) == under_a_year

@@ -66,7 +66,9 @@ def read_tables() -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
     tables, not_finite = {}, {}
     for name, (model, day) in SEVEN_TABLES.items():
         fields = [field.name for field in model._meta.concrete_fields]
-        rows = list(model._default_manager.order_by().values_list(*(FOREIGN.get(field, field) for field in fields)))
+        rows = list(
+            model._default_manager.order_by().values_list(*(FOREIGN.get(field, field) for field in fields))
+        )
         not_finite[name] = sum(_is_not_finite(value) for row in rows for value in row)
         table = pd.DataFrame(rows, columns=fields)
         if day:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from django.apps import apps
+from django.db.models import QuerySet
 
 from portfolios.imports.report import ImportReport
+from portfolios.models import AuditEvent
 
 APPS = ("portfolios", "analytics", "auth", "authtoken")
 
@@ -29,10 +31,29 @@ def refusals(report: ImportReport) -> list[Refusal]:
     return [(reject.line, reject.column, reject.value, reject.reason) for reject in report.rejected]
 
 
+def last_event() -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Action, before and after of the last audit row."""
+    event = AuditEvent.objects.order_by("-sequence")[0]
+    return event.action, event.before or {}, event.after or {}
+
+
 def database_state() -> dict[str, list[dict[str, Any]]]:
     """Every row of every table of ours."""
-    models = [model for app in APPS for model in apps.get_app_config(app).get_models()]
-    return {model._meta.db_table: list(model._base_manager.order_by("pk").values()) for model in models}
+    return {rows.model._meta.db_table: list(rows.order_by("pk").values()) for rows in _tables()}
+
+
+def table_sizes() -> dict[str, tuple[int, object]]:
+    """How many rows each table of ours has and the last key: the cheap proof, for many rows."""
+    return {
+        rows.model._meta.db_table: (rows.count(), rows.order_by("pk").values_list("pk", flat=True).last())
+        for rows in _tables()
+    }
+
+
+def _tables() -> Iterator[QuerySet[Any]]:
+    for app in APPS:
+        for model in apps.get_app_config(app).get_models():
+            yield model._base_manager.all()
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """A second ledger, day by day in Decimal, that shares nothing with the product's but the files.
 
-Calendar: the days, from the first settled line on, on which at least one asset the book ever traded, or one of
-its benchmarks, has a price. A line between two such days belongs to the later one; the demo has none.
-Cost and realised gain: first in, first out, in base currency at the rate of the trade date, without fees and
-taxes. A split multiplies the open lots before the first trade of its ex-date.
+Calendar: the days, from the first settled line on, on which at least one asset the book ever traded, or one
+of its benchmarks, has a price. A line between two such days belongs to the later one; the demo has none.
+Cost and realised gain: first in, first out, in base currency at the rate of the trade date, without fees
+and taxes. A split multiplies the open lots before the first trade of its ex-date.
 """
 
 from collections import defaultdict
@@ -32,7 +32,14 @@ ORDER = {
     "tax_refund": 5,
     "withdrawal": 6,
 }
-LEVELS = ("total_value", "cash_value", "invested_value", "cost_basis", "unrealized_pnl", "cumulative_net_flow")
+LEVELS = (
+    "total_value",
+    "cash_value",
+    "invested_value",
+    "cost_basis",
+    "unrealized_pnl",
+    "cumulative_net_flow",
+)
 SUMS = ("net_flow", "realized_pnl", "income", "fees", "taxes")
 
 
@@ -186,7 +193,11 @@ def _close(book: Book, day: pd.Timestamp, flows: Decimal) -> Close:
     rate = demo_files.rate_to_base("USD", book.base, day)
     values = {symbol: quantity * _price(symbol, day) * rate for symbol, quantity in quantities.items()}
     cash = sum(
-        (amount * demo_files.rate_to_base(currency, book.base, day) for currency, amount in book.cash.items()), ZERO
+        (
+            amount * demo_files.rate_to_base(currency, book.base, day)
+            for currency, amount in book.cash.items()
+        ),
+        ZERO,
     )
     invested = sum(values.values(), ZERO)
     cost = sum((lot.cost for lots in book.lots.values() for lot in lots), ZERO)

@@ -58,11 +58,18 @@ def portfolio_series(code: str) -> PortfolioSeries:
     )
 
 
+@cache
 def months_before(day: pd.Timestamp, months: int) -> pd.Timestamp:
     """The same day of an earlier month; a month end stays a month end."""
     if day.is_month_end:
         return day - pd.offsets.MonthEnd(months)
     return day - pd.DateOffset(months=months)
+
+
+def assert_equal(stored: pd.Series, expected: np.ndarray, rel: float = 1e-9, absolute: float = 1e-12) -> None:
+    """Both unknown, or equal within `rel` of the expected figure or `absolute`."""
+    values = stored.to_numpy(dtype=float)
+    np.testing.assert_allclose(values, expected, rtol=rel, atol=absolute, err_msg=str(stored.name))
 
 
 def returns_since(levels: pd.Series, days: pd.DatetimeIndex, anchors: list[pd.Timestamp]) -> np.ndarray:

@@ -79,7 +79,8 @@ def test_bad_number_is_refused_with_its_reason(text: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2024-13-01", "2023-02-29", "20240105", "2024-W01-1", "05.01.2024", "2024-01-05T00:00:00", "1899-12-31"]
+    "text",
+    ["2024-13-01", "2023-02-29", "20240105", "2024-W01-1", "05.01.2024", "2024-01-05T00:00:00", "1899-12-31"],
 )
 def test_bad_date_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"day|date|before"):
@@ -98,7 +99,12 @@ def test_signs() -> None:
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("", "must not be blank"), ("=cmd()", "formula"), ("a\u202eb", "control character"), ("abcdefgh", "longer than 7")],
+    [
+        ("", "must not be blank"),
+        ("=cmd()", "formula"),
+        ("a\u202eb", "control character"),
+        ("abcdefgh", "longer than 7"),
+    ],
 )
 def test_bad_text_is_refused(text: str, reason: str) -> None:
     with pytest.raises(CellError, match=reason) as caught:

@@ -45,7 +45,7 @@ def test_gzip_and_parquet_read_like_csv(tmp_path: Path) -> None:
 
 def test_parquet_types_become_plain_text(tmp_path: Path) -> None:
     values = {
-        "symbol": [dt.date(2024, 1, 5), dt.datetime(2024, 1, 5)],  # noqa: DTZ001
+        "symbol": [dt.date(2024, 1, 5), dt.datetime(2024, 1, 5)],
         "close": [1e-05, float("nan")],
         "note": [Decimal("1E+2"), None],
     }
@@ -55,7 +55,10 @@ def test_parquet_types_become_plain_text(tmp_path: Path) -> None:
         pa.array(values["note"], pa.decimal128(10, 2)),
     ]
     pq.write_table(pa.table(dict(zip(values, columns, strict=True))), tmp_path / "a.parquet")
-    assert cells(read(tmp_path / "a.parquet")) == [(2, ["2024-01-05", "0.00001", "100.00"]), (3, ["", "", ""])]
+    assert cells(read(tmp_path / "a.parquet")) == [
+        (2, ["2024-01-05", "0.00001", "100.00"]),
+        (3, ["", "", ""]),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,10 @@ def test_bad_row_is_named(tmp_path: Path, content: bytes, line: int, column: str
         (b"symbol\nA\n", [(1, "close", "this column is missing")]),
         (b"symbol,close,volume\n", [(1, "volume", "unknown column")]),
         (b"symbol,close,close\n", [(1, "close", "this column stands there twice")]),
-        (b"symbol;close\n", [(1, "symbol", "missing"), (1, "close", "missing"), (1, "symbol;close", "unknown")]),
+        (
+            b"symbol;close\n",
+            [(1, "symbol", "missing"), (1, "close", "missing"), (1, "symbol;close", "unknown")],
+        ),
         (b"symbol,clo\xffse\n", [(1, "clo\udcffse", "not UTF-8")]),
         (b'symbol,close\nA,"1\nB,2\n', [(2, "", "not CSV: unexpected end of data")]),
         (b'symbol,close\nA,1\nB,"2"x\n', [(3, "", "not CSV")]),
@@ -91,7 +97,9 @@ def test_file_that_is_no_table_is_refused(
 ) -> None:
     with pytest.raises(TableError) as caught:
         read_bytes(tmp_path, content, limit=3_000_000)
-    assert [(r.line, r.column) for r in caught.value.rejects] == [(line, column) for line, column, _ in expected]
+    assert [(r.line, r.column) for r in caught.value.rejects] == [
+        (line, column) for line, column, _ in expected
+    ]
     for reject, (_, _, reason) in zip(caught.value.rejects, expected, strict=True):
         assert reason in reject.reason
 
@@ -116,7 +124,9 @@ def test_packed_file_may_not_grow_without_bound(tmp_path: Path) -> None:
         read(tmp_path / "a.parquet")
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"symbol,close\nA,1\n" * 50)[:-20], b"\x1f\x8bnothing", b"PAR1nothing"])
+@pytest.mark.parametrize(
+    "content", [gzip.compress(b"symbol,close\nA,1\n" * 50)[:-20], b"\x1f\x8bnothing", b"PAR1nothing"]
+)
 def test_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(TableError, match="damaged"):
         read_bytes(tmp_path, content)

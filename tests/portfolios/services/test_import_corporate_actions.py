@@ -41,7 +41,14 @@ def test_actions_are_stored_with_exact_ratios(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("ratio", "new", "old"),
-    [("7:1", 7, 1), ("14 : 2", 7, 1), ("0.5", 1, 2), ("1.05", 21, 20), ("3.5:1", 7, 2), ("0.333333333333", 333333333333, 10**12)],
+    [
+        ("7:1", 7, 1),
+        ("14 : 2", 7, 1),
+        ("0.5", 1, 2),
+        ("1.05", 21, 20),
+        ("3.5:1", 7, 2),
+        ("0.333333333333", 333333333333, 10**12),
+    ],
 )
 def test_ratio_is_an_exact_fraction(tmp_path: Path, ratio: str, new: int, old: int) -> None:
     corporate_actions_import(write_file(tmp_path, HEADER, f"AAA,2014-06-09,split,{ratio},,"))
@@ -81,7 +88,10 @@ def test_correction(tmp_path: Path) -> None:
         ("AAA,2014-06-10,split,2:1:1,,", (3, "ratio", "2:1:1", "must be new:old, such as 7:1, or a decimal")),
         ("AAA,2014-06-10,split,a:1,,", (3, "ratio", "a:1", "not a number")),
         ("AAA,2014-06-10,split,1:99999999999999,,", (3, "ratio", "1:99999999999999", "would round to 0")),
-        ("AAA,2014-06-10,split,123456789.123456789:1,,", (3, "ratio", "123456789.123456789:1", "too many digits")),
+        (
+            "AAA,2014-06-10,split,123456789.12345678911:1,,",
+            (3, "ratio", "123456789.12345678911:1", "too many digits"),
+        ),
         ("AAA,2014-06-10,cash_dividend,,,", (3, "amount", "", "must not be blank for a cash_dividend")),
         ("AAA,2014-06-10,cash_dividend,,-1,", (3, "amount", "-1", "must be above 0")),
         ("AAA,2014-06-10,spin_off,1:4,,", (3, "new_symbol", "", "must not be blank for a spin_off")),

@@ -92,4 +92,6 @@ def test_bad_row_stops_the_file(tmp_path: Path, lines: tuple[str, ...], refusal:
 def test_skip_leaves_out_one_cell(tmp_path: Path) -> None:
     report = exchange_rates_import(write_file(tmp_path, *WIDE, "2024-01-04,1.1,x,"), on_error="skip")
     assert counts(report) == (5, 4, 0, 0, 1)
-    assert [(code, rate) for day, _, code, rate in rates() if day == "2024-01-04"] == [("USD", Decimal("1.1"))]
+    assert [(code, rate) for day, _, code, rate in rates() if day == "2024-01-04"] == [
+        ("USD", Decimal("1.1"))
+    ]

@@ -26,7 +26,12 @@ GOOD = (
 
 @pytest.fixture(autouse=True)
 def assets() -> list[Asset]:
-    return [make_asset("AAA"), make_asset("BBB"), make_asset("TWO", exchange="XNYS"), make_asset("TWO", exchange="XLON")]
+    return [
+        make_asset("AAA"),
+        make_asset("BBB"),
+        make_asset("TWO", exchange="XNYS"),
+        make_asset("TWO", exchange="XLON"),
+    ]
 
 
 def marks() -> list[tuple[str, dt.date, str]]:
@@ -44,7 +49,13 @@ def test_rows_are_stored_with_batch_marks_and_audit(tmp_path: Path) -> None:
     assert (crossed.high, crossed.low, crossed.close) == (4, 6, Decimal("7.1234567891"))
     assert marks() == [("AAA", dt.date(2024, 1, 2), "price"), ("BBB", dt.date(2024, 1, 2), "price")]
     batch = ImportBatch.objects.get()
-    assert (batch.target, batch.file_name, batch.layout, batch.read, batch.created) == ("prices", "file.csv", "own", 3, 3)
+    assert (batch.target, batch.file_name, batch.layout, batch.read, batch.created) == (
+        "prices",
+        "file.csv",
+        "own",
+        3,
+        3,
+    )
     assert len(batch.sha256) == 64
     event = AuditEvent.objects.get()
     assert (event.action, event.actor, event.object_id) == ("prices.imported", "system", str(batch.pk))
@@ -87,7 +98,10 @@ REFUSED: list[tuple[str, Refusal]] = [
     ("AAA,2024-01-02,1,NaN,1,1,1", (3, "high", "NaN", "not a finite number")),
     ("AAA,2024-01-02,1,1,1,1e30,1", (3, "close", "1e30", "an exponent that hides digits")),
     ("AAA,2024-01-02,1,1,=A1,1,1", (3, "low", "=A1", "a formula, not a number")),
-    ("AAA,2024-01-02,1,1,1,0.00000000001,1", (3, "close", "0.00000000001", "would round to 0 at 10 decimals")),
+    (
+        "AAA,2024-01-02,1,1,1,0.00000000001,1",
+        (3, "close", "0.00000000001", "would round to 0 at 10 decimals"),
+    ),
     ("AAA,2024-01-03,1,1,1,9,1", (3, "date", "2024-01-03", "repeats symbol and date of line 2")),
     ("AAA,2024-01-02,1,1,1", (3, "close", "", "5 cells, but the header has 7 columns")),
 ]
@@ -146,7 +160,11 @@ def test_parquet_is_the_same_file(tmp_path: Path) -> None:
 class TestSplitAdjusted:
     @staticmethod
     def known_through() -> list[dt.date | None]:
-        return list(PriceBar.objects.filter(asset__symbol="AAA").order_by("date").values_list("adjusted_through", flat=True))
+        return list(
+            PriceBar.objects.filter(asset__symbol="AAA")
+            .order_by("date")
+            .values_list("adjusted_through", flat=True)
+        )
 
     def test_file_knows_the_splits_up_to_its_last_day_of_each_symbol(self, tmp_path: Path) -> None:
         prices_import(write_file(tmp_path, *GOOD), split_adjusted=True)
@@ -166,10 +184,14 @@ class TestSplitAdjusted:
         with nothing_written():
             assert prices_import(write_file(tmp_path, HEADER, GOOD[2]), split_adjusted=True).unchanged == 1
 
-    def test_same_figures_mean_other_prices_when_a_split_lies_between(self, tmp_path: Path, assets: list[Asset]) -> None:
+    def test_same_figures_mean_other_prices_when_a_split_lies_between(
+        self, tmp_path: Path, assets: list[Asset]
+    ) -> None:
         path = write_file(tmp_path, *GOOD)
         prices_import(path)
         StaleMark.objects.all().delete()
-        CorporateAction.objects.create(asset=assets[0], ex_date="2024-01-03", kind="split", ratio_new=2, ratio_old=1, ratio=2)
+        CorporateAction.objects.create(
+            asset=assets[0], ex_date="2024-01-03", kind="split", ratio_new=2, ratio_old=1, ratio=2
+        )
         assert counts(prices_import(path, split_adjusted=True)) == (3, 0, 3, 0, 0)
         assert marks() == [("AAA", dt.date(2024, 1, 2), "price")]
