@@ -91,7 +91,9 @@ def band_destination(
     return edge if destination == "edge" else band.target + fraction * (edge - band.target)
 
 
-def improvement_range(weight: Decimal, target: Decimal, share: Decimal = HALF_DEVIATION) -> tuple[Decimal, Decimal]:
+def improvement_range(
+    weight: Decimal, target: Decimal, share: Decimal = HALF_DEVIATION
+) -> tuple[Decimal, Decimal]:
     """The weights (low, high) a trade must reach to leave at most `share` of the deviation it starts from."""
     reach = share * abs(weight - target)
     return target - reach, target + reach

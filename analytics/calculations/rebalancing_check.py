@@ -21,7 +21,7 @@ _EXACT = Context(prec=100)
 
 @dataclass(frozen=True)
 class Figures:
-    """What a set of trades costs and achieves. Money is exact; ratios are rounded to 15 places.
+    """What a set of trades costs and achieves. Money is exact; ratios are rounded to 15 places, NaN without a value.
 
     `value`, the weights, the tracking distances and the turnover are fractions of the value before trading;
     drift is in percent and taken from the portfolio as it stands, cash included: after trading, of the value
@@ -41,7 +41,7 @@ class Figures:
 
 
 def measure_trades(lines: Sequence["Line"], rules: "Rules", trades: Sequence["Trade"]) -> Figures:
-    """Figures of `trades` on a portfolio whose value is positive."""
+    """Figures of `trades` that name only lines of the portfolio."""
     held, after = _values_before_and_after(lines, trades)
     targets = {line.symbol: Fraction(line.target) for line in lines}
     cash_before = Fraction(rules.cash)
@@ -50,24 +50,24 @@ def measure_trades(lines: Sequence["Line"], rules: "Rules", trades: Sequence["Tr
     cash_after = value - sum(after.values()) - cost
 
     def distance(values: dict[str, Fraction]) -> Decimal:
-        return _ratio(sum(abs(values[symbol] / value - target) for symbol, target in targets.items()))
+        return _share(sum(abs(values[symbol] - target * value) for symbol, target in targets.items()), value)
 
     def drift(values: dict[str, Fraction], cash: Fraction, total: Fraction) -> Decimal:
-        weights = {symbol: amount / total for symbol, amount in values.items()} | {CASH: cash / total}
-        wanted = targets | {CASH: 1 - sum(targets.values())}
-        return portfolio_drift(_ratios(weights, scale=100), _ratios(wanted, scale=100))
+        weights = _shares(values | {CASH: cash}, total)
+        wanted = _shares(targets | {CASH: 1 - sum(targets.values())}, Fraction(1))
+        return portfolio_drift(weights, wanted) * 100
 
     return Figures(
         value=_decimal(value),
         cash_after=_decimal(cash_after),
         cost=_decimal(cost),
-        turnover=_ratio(sum((_amount(trade) for trade in trades), Fraction(0)) / value),
+        turnover=_share(sum(_amount(trade) for trade in trades), value),
         tracking_distance_before=distance(held),
         tracking_distance_after=distance(after),
         drift_before=drift(held, cash_before, value),
         drift_after=drift(after, cash_after, value - cost) if cost < value else None,
-        weights_before=_ratios({symbol: amount / value for symbol, amount in held.items()}),
-        weights_after=_ratios({symbol: amount / value for symbol, amount in after.items()}),
+        weights_before=_shares(held, value),
+        weights_after=_shares(after, value),
     )
 
 
@@ -77,11 +77,15 @@ def check_trades(lines: Sequence["Line"], rules: "Rules", trades: Sequence["Trad
     violations = []
     for trade in trades:
         if trade.symbol in known:
-            violations += [f"{trade.symbol}: {fault}" for fault in _trade_faults(known[trade.symbol], rules, trade)]
+            violations += [
+                f"{trade.symbol}: {fault}" for fault in _trade_faults(known[trade.symbol], rules, trade)
+            ]
         else:
             violations.append(f"{trade.symbol}: is not a line of the portfolio")
     traded = [trade.symbol for trade in trades]
-    violations += [f"{symbol}: is traded more than once" for symbol in sorted({*traded}) if traded.count(symbol) > 1]
+    violations += [
+        f"{symbol}: is traded more than once" for symbol in sorted({*traded}) if traded.count(symbol) > 1
+    ]
     if violations:
         return violations
 
@@ -152,9 +156,9 @@ def _decimal(number: Fraction) -> Decimal:
         return Decimal(number.numerator) / Decimal(number.denominator)
 
 
-def _ratio(number: Fraction) -> Decimal:
-    return _decimal(round(number, _RATIO_PLACES))
+def _share(part: Fraction | int, whole: Fraction) -> Decimal:
+    return _decimal(round(part / whole, _RATIO_PLACES)) if whole > 0 else Decimal("NaN")
 
 
-def _ratios(numbers: dict[str, Fraction], scale: int = 1) -> dict[str, Decimal]:
-    return {key: _ratio(number * scale) for key, number in numbers.items()}
+def _shares(parts: dict[str, Fraction], whole: Fraction) -> dict[str, Decimal]:
+    return {key: _share(part, whole) for key, part in parts.items()}

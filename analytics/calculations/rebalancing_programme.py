@@ -67,7 +67,9 @@ class Choice:
         moves += [Move(-_nearest(-near, self.sells)) for near in (lots, lots + 1) if self.sells]
         below = [move for move in moves if self.weight_after(move) <= weight]
         above = [move for move in moves if self.weight_after(move) > weight]
-        return max(below, key=self.weight_after, default=None), min(above, key=self.weight_after, default=None)
+        return max(below, key=self.weight_after, default=None), min(
+            above, key=self.weight_after, default=None
+        )
 
 
 @dataclass(frozen=True)
@@ -167,9 +169,7 @@ class _Programme:
                 self._add_sparse_row({amount: 1, flag: -last}, high=0)
                 self._add_sparse_row({amount: 1, flag: -first}, low=0)
         self.ceilings[4 * n + i] = choice.exit
-        self._add_sparse_row(
-            {2 * n + i: 1, 3 * n + i: 1, 4 * n + i: 1}, low=0 if choice.hold else 1, high=1
-        )
+        self._add_sparse_row({2 * n + i: 1, 3 * n + i: 1, 4 * n + i: 1}, low=0 if choice.hold else 1, high=1)
 
     def _add_distance(self, i: int, choice: Choice) -> None:
         """distance >= each line that touches the true, convex distance from below."""
@@ -245,4 +245,6 @@ def _total_distance(choices: Sequence[Choice], moves: Sequence[Move]) -> Fractio
 
 
 def _total_turnover(choices: Sequence[Choice], moves: Sequence[Move]) -> Fraction:
-    return sum((abs(c.weight_after(move) - c.held) for c, move in zip(choices, moves, strict=True)), Fraction(0))
+    return sum(
+        (abs(c.weight_after(move) - c.held) for c, move in zip(choices, moves, strict=True)), Fraction(0)
+    )

@@ -98,7 +98,7 @@ def event_propose(
             drift_before=float(proposal.drift_before),
             drift_after=None if proposal.drift_after is None else float(proposal.drift_after),
             tracking_distance=float(proposal.tracking_distance_after),
-            optimality_gap=float(proposal.gap),
+            optimality_gap=proposal.gap,
             requested_by=actor if actor is not None and actor.is_authenticated else None,
             created_at=now,
             expires_at=now + dt.timedelta(hours=state.policy.expiry_hours),

@@ -27,6 +27,10 @@ _CHAIN_LOCK = 7_215_001
 Actor = AbstractBaseUser | AnonymousUser | None
 
 
+class AnchorFileError(ValueError):
+    """The file of anchors cannot be read; the text names its line."""
+
+
 @dataclass(frozen=True)
 class ChainReport:
     """What a walk over the chain found; `broken_at` is the sequence of the first broken link."""
@@ -144,9 +148,14 @@ def _anchors(anchor_file: Path | None) -> Iterator[dict[str, Any]]:
     if anchor_file is None or not anchor_file.exists():
         return
     with anchor_file.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.strip():
-                yield json.loads(line)
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                anchor = json.loads(line)
+                yield {"sequence": anchor["sequence"], "hash": anchor["hash"]}
+            except (ValueError, TypeError, KeyError) as error:
+                raise AnchorFileError(f"{anchor_file}, line {number}: not an anchor") from error
 
 
 def audit_anchor(anchor_file: Path) -> dict[str, Any] | None:

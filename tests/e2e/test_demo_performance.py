@@ -8,7 +8,7 @@ import pyxirr
 import statsmodels.api as sm
 from scipy.optimize import brentq
 
-from tests.support.demo_files import CODES
+from tests.support.demo_files import CODES, SESSIONS
 from tests.support.demo_house import DEMO_MARKS, DemoHouse
 from tests.support.oracle_series import (
     ONE_DAY,
@@ -32,12 +32,7 @@ MONTHS = {
     "return_5y": 60,
 }
 YEAR = 365
-SAMPLES = [
-    (code, position)
-    for code in CODES
-    for position in POSITIONS
-    if position < len(portfolio_series(code).dates)
-]
+SAMPLES = [(code, position) for code in CODES for position in POSITIONS if position < SESSIONS[code]]
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -9,7 +9,7 @@ import pytest
 import statsmodels.api as sm
 
 from tests.support import demo_files
-from tests.support.demo_files import CODES
+from tests.support.demo_files import CODES, SESSIONS
 from tests.support.demo_house import DEMO_MARKS, DemoHouse
 from tests.support.oracle_ledger import calendar, traded_symbols
 from tests.support.oracle_series import PortfolioSeries, portfolio_series
@@ -23,7 +23,7 @@ LEVELS = ("very_low", "low", "medium", "high", "very_high")
 LEVEL_OF_CLASS = dict(zip(range(1, 8), (0, 0, 1, 2, 3, 3, 4), strict=True))
 # Around the minimum samples, the year, the length of the window, and the last day.
 POSITIONS = (0, 58, 59, 98, 99, 147, 249, 251, 252, 500, 755, 756, 900, 1100, -1)
-SAMPLES = [(code, position) for code in CODES for position in POSITIONS if position < len(calendar(code))]
+SAMPLES = [(code, position) for code in CODES for position in POSITIONS if position < SESSIONS[code]]
 RETURN_FIGURES = (
     "volatility",
     "sharpe_ratio",

@@ -7,14 +7,12 @@ import pytest
 from django.db import models
 
 from tests.support import demo_files
-from tests.support.demo_files import CODES
+from tests.support.demo_files import CODES, SESSIONS
 from tests.support.demo_house import DEMO_MARKS, SEVEN_TABLES, DemoHouse
 from tests.support.oracle_ledger import calendar
 
 pytestmark = DEMO_MARKS
 
-# Sessions of the exchange from the first line of each book to the last day of prices.
-SESSIONS = {"BALANCED": 1244, "TECH": 1179, "EURO": 1030, "NEW": 148}
 # Sessions and pairs on each of them.
 PAIRS = [
     # The last session of the 266 weeks that are over: the three indices alone until the stocks begin, then 26

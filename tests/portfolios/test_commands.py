@@ -202,6 +202,12 @@ class TestAuditTrail:
         out, _, failed = run("verify_audit_trail", "--format", "json")
         assert (json.loads(out)["is_intact"], json.loads(out)["broken_at"], failed) == (False, 1, failure)
 
+    def test_damaged_anchors_are_named(self, anchors: Path) -> None:
+        make_audit_event()
+        anchors.write_text('{"sequence": 1, "ha')
+        for command in ("verify_audit_trail", "anchor_audit_trail"):
+            assert run(command)[2] == f"{anchors}, line 1: not an anchor"
+
 
 class TestGrantAccess:
     def test_role_is_granted_once(self) -> None:

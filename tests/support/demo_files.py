@@ -13,6 +13,8 @@ import pandas as pd
 
 FOLDER = Path(__file__).resolve().parents[2] / "portfolio_site" / "demo"
 CODES = ("BALANCED", "TECH", "EURO", "NEW")
+# Sessions of the exchange from the first line of each book to the last day of prices.
+SESSIONS = {"BALANCED": 1244, "TECH": 1179, "EURO": 1030, "NEW": 148}
 PRICE_FILES = ("prices_adjusted.csv.gz", "prices_as_traded.csv.gz", "prices_indices.csv.gz")
 LAST_DAY = pd.Timestamp("2018-02-07")
 # AAPL is shipped as traded; every other price is as it was.

@@ -44,7 +44,7 @@ COMPUTED: tuple[type[models.Model], ...] = (
 # What differs between two runs that find the same.
 _OF_THE_RUN = {"id", "run", "calculated_at", "created_at", "expires_at"}
 
-Rows = list[tuple[Any, ...]]
+Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def computed_tables() -> dict[str, Rows]:
 
 def _rows(model: type[models.Model]) -> Rows:
     names = [field.name for field in model._meta.concrete_fields if field.name not in _OF_THE_RUN]
-    return sorted(model._default_manager.values_list(*names), key=repr)
+    return sorted(model._default_manager.values(*names), key=repr)
 
 
 def undisturbed_tables(**options: Any) -> dict[str, Rows]:

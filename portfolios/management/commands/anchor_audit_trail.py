@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from portfolios.management.arguments import add_format_argument
-from portfolios.services.audit import audit_anchor
+from portfolios.services.audit import AnchorFileError, audit_anchor
 
 
 class Command(BaseCommand):
@@ -17,7 +17,10 @@ class Command(BaseCommand):
         add_format_argument(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        anchor = audit_anchor(settings.AUDIT_ANCHOR_FILE)
+        try:
+            anchor = audit_anchor(settings.AUDIT_ANCHOR_FILE)
+        except AnchorFileError as error:
+            raise CommandError(str(error)) from error
         if options["format"] == "json":
             self.stdout.write(json.dumps(anchor))
         elif anchor is None:

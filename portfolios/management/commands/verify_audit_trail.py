@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from portfolios.management.arguments import add_format_argument
-from portfolios.services.audit import audit_verify
+from portfolios.services.audit import AnchorFileError, audit_verify
 
 
 class Command(BaseCommand):
@@ -18,7 +18,10 @@ class Command(BaseCommand):
         add_format_argument(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        report = audit_verify(settings.AUDIT_ANCHOR_FILE)
+        try:
+            report = audit_verify(settings.AUDIT_ANCHOR_FILE)
+        except AnchorFileError as error:
+            raise CommandError(str(error)) from error
         if options["format"] == "json":
             self.stdout.write(json.dumps({"is_intact": report.is_intact, **asdict(report)}))
         elif report.is_intact:
