@@ -6,6 +6,6 @@ import os
 # slower than one, and workers are many.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from portfolio_site.celery import app as celery_app  # noqa: E402
+from portfolio_site.celery import app as celery_app
 
 __all__ = ["celery_app"]

@@ -49,7 +49,7 @@ class Band:
 
 @dataclass(frozen=True)
 class LineDrift:
-    """`deviation` = weight - target in points; `relative` the same in percent of the target, None at target 0."""
+    """`deviation`: weight - target in points; `relative`: that in percent of the target, None at target 0."""
 
     deviation: Decimal
     relative: Decimal | None
@@ -57,7 +57,7 @@ class LineDrift:
 
 
 def line_drift(weight: Decimal, band: Band) -> LineDrift:
-    """Deviation of one line and whether it has left its band or its limits; exactly on the edge is no breach."""
+    """Deviation of a line and whether it has left its band or limits; exactly on the edge is no breach."""
     deviation = weight - band.target
     return LineDrift(
         deviation=deviation,

@@ -1,13 +1,13 @@
 """Rebalancing of one portfolio: the best whole-lot trades its rules allow, or the rules that allow none.
 
 The smallest tracking distance sum(|x * p / V - t|) over the lines comes first, then the smallest turnover
-sum(|x - q| * p) / V at that distance; V is the value before trading. `rebalancing_choices` works out what each line
-may do, `rebalancing_programme` decides between the lines, `rebalancing_check` judges the answer and supplies the
-figures, `rebalancing_reasons` explains it.
+sum(|x - q| * p) / V at that distance; V is the value before trading. `rebalancing_choices` works out what
+each line may do, `rebalancing_programme` decides between the lines, `rebalancing_check` judges the answer and
+supplies the figures, `rebalancing_reasons` explains it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from math import nan
@@ -51,7 +51,7 @@ class Line:
 class Rules:
     """What holds for the whole portfolio. `cost_rate` and `turnover_cap` are fractions, the rest is money.
 
-    `raise_amount` matters in mode "raise_cash" only; `time_limit` is in seconds, for each stage of the search.
+    `raise_amount` matters in mode "raise_cash" only; `time_limit` is in seconds for each stage of the search.
     """
 
     cash: Decimal
@@ -91,9 +91,9 @@ class Outcome:
 class Proposal:
     """Trades in order of execution, what they achieve, and what was decided for every line.
 
-    Distances and turnover are fractions of `value`, the value before trading; drift is in percent and counts cash,
-    None when nothing would be left. `bound`: no trades under these rules come closer to the targets (in mode
-    "bands": to the destinations); `gap`: what the proposal exceeds it by, 0 when `proven` to be the best.
+    Distances and turnover are fractions of `value`, the value before trading; drift is in percent and counts
+    cash, None when nothing would be left. `bound`: no trades under these rules come closer to the targets (in
+    mode "bands": to the destinations); `gap`: what the proposal exceeds it by, 0 when `proven` the best.
     Where there is no proposal, the figures are those of the portfolio as it stands; NaN stands for unknown.
     """
 
@@ -116,12 +116,11 @@ class Proposal:
 
 
 def propose(lines: Sequence[Line], rules: Rules) -> Proposal:
-    """The best trades for one portfolio, whatever the order of its lines; or a status that says why there are none.
+    """The best trades for one portfolio, whatever the order of its lines; or why there are none.
 
-    "ready": trades that `check_trades` finds no fault with. "in_balance": no trades beat none. "infeasible": no
-    trades obey the rules, not even none; `reasons` is a smallest set of rules that contradict each other.
-    "blocked": the portfolio cannot be valued or nothing was found in time. Raises ValueError for two lines of one
-    symbol.
+    "ready": trades that `check_trades` finds no fault with. "in_balance": no trades beat none. "infeasible":
+    no trades obey the rules, not even none; `reasons` is a smallest set of rules that contradict each other.
+    "blocked": the input cannot be used or nothing was found in time. ValueError for two lines of one symbol.
     """
     lines = sorted(lines, key=lambda line: line.symbol)
     if len({line.symbol for line in lines}) < len(lines):

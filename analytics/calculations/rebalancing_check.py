@@ -3,7 +3,7 @@
 Knows nothing of how the trades were found, and works in fractions, without rounding or tolerance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
@@ -21,7 +21,7 @@ _EXACT = Context(prec=100)
 
 @dataclass(frozen=True)
 class Figures:
-    """What a set of trades costs and achieves. Money is exact; ratios are rounded to 15 places, NaN without a value.
+    """What a set of trades costs and achieves. Money is exact; ratios have 15 places, NaN without value.
 
     `value`, the weights, the tracking distances and the turnover are fractions of the value before trading;
     drift is in percent and taken from the portfolio as it stands, cash included: after trading, of the value
@@ -160,5 +160,5 @@ def _share(part: Fraction | int, whole: Fraction) -> Decimal:
     return _decimal(round(part / whole, _RATIO_PLACES)) if whole > 0 else Decimal("NaN")
 
 
-def _shares(parts: dict[str, Fraction], whole: Fraction) -> dict[str, Decimal]:
+def _shares(parts: Mapping[str, Fraction | int], whole: Fraction) -> dict[str, Decimal]:
     return {key: _share(part, whole) for key, part in parts.items()}

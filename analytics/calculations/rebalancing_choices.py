@@ -19,7 +19,7 @@ def total_value(lines: Sequence["Line"], rules: "Rules") -> Fraction:
 def pose(
     lines: Sequence["Line"], rules: "Rules", margin: Fraction = Fraction(0)
 ) -> tuple[list[Choice], Limits]:
-    """The portfolio as the programme sees it: in fractions of its value, `margin` inside the shared limits."""
+    """The portfolio as the programme sees it: fractions of its value, `margin` inside the shared limits."""
     value = total_value(lines, rules)
     to_remain = rules.reserve
     if rules.mode == "raise_cash":
@@ -53,7 +53,7 @@ def choose_moves(line: "Line", rules: "Rules", value: Fraction) -> Choice:
     fewest = max(1, ceil(Fraction(rules.minimum_trade) / lot_value))
     at_least = ceil((minimum - held) / lot)
     first_buy, first_sell = max(fewest, at_least), fewest
-    # Lots bought beyond the target, or in a line above it, can be left out of any answer, which is then better.
+    # Lots bought beyond the target, or above it, can be left out of any answer, which is the better for it.
     last_buy = max(first_buy, ceil((low - held) / lot)) if held < low or at_least > 0 else 0
     last_sell = min(ceil(held / lot) - 1, -at_least)
     hold = at_least <= 0

@@ -1,6 +1,6 @@
-"""The mixed-integer programme of a rebalancing: lines with a few whole-lot choices compete for cash and turnover.
+"""The mixed-integer programme of a rebalancing: lines with whole-lot choices compete for cash and turnover.
 
-All quantities are fractions of the portfolio's value before trading. Solved by HiGHS through `scipy.optimize.milp`.
+All quantities are fractions of the portfolio's value before trading. Solved by HiGHS (`scipy.optimize.milp`).
 """
 
 from collections.abc import Sequence
@@ -14,22 +14,23 @@ from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
 
 PRECISION = Fraction(1, 10**7)
 
-# HiGHS has fixed absolute tolerances of 1e-6. Distances are counted in tenths of the portfolio, which proves an
-# optimum to PRECISION; the rows the lines share count a thousand times finer, so that cash is right to 1e-10.
+# HiGHS has fixed absolute tolerances of 1e-6. Counting in tenths of the portfolio proves an optimum to
+# PRECISION; the rows of the limits count a thousand times finer, so that cash is right to 1e-10. With other
+# units it was slower and had to repair its answers, which it announces on standard output whatever it is told.
 _HIGHS_TOLERANCE = 1e-6
 _UNIT = _HIGHS_TOLERANCE / float(PRECISION)
 _FINER = 1e3
 # A lot worth less than PRECISION is solved as a continuous quantity, counted in these parts of the portfolio.
 _FINE_PART = Fraction(1, 10**4)
-# The last stage chooses between equally good answers and may stop early: after nodes, not seconds, so that it stops
-# at the same place every time.
+# The last stage chooses between equally good answers and may stop early: after nodes, not seconds, so that it
+# stops at the same place every time.
 _TIE_BREAK_NODES = 200
 _OPTIMAL, _INFEASIBLE = 0, 2
 
 
 @dataclass(frozen=True)
 class Move:
-    """Lots bought (positive) or sold (negative), or the exit: all that is held, a fraction of a lot included."""
+    """Lots bought (positive) or sold (negative); or the exit: all that is held, to the last fraction."""
 
     lots: int = 0
     exit: bool = False
@@ -74,7 +75,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the lines share. `free_cash` is cash less what must remain (negative: to be raised; None: any amount)."""
+    """What the lines share. `free_cash`: cash less what must remain (negative: to raise; None: no limit)."""
 
     free_cash: Fraction | None
     fee: Fraction
@@ -85,7 +86,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Solution:
-    """`bound`: no moves have a smaller total distance. `proven`: distance and turnover are optimal to PRECISION."""
+    """`bound`: no moves have a smaller distance. `proven`: distance and turnover are optimal to PRECISION."""
 
     moves: tuple[Move, ...]
     distance: Fraction
@@ -96,14 +97,14 @@ class Solution:
 def is_feasible(choices: Sequence[Choice], limits: Limits) -> bool:
     """False only where it is proven that no moves obey the limits."""
     programme = _Programme(choices, limits)
-    return programme.minimise(np.zeros_like(programme.turnover)).status != _INFEASIBLE
+    return bool(programme.minimise(np.zeros_like(programme.turnover)).status != _INFEASIBLE)
 
 
 def find_best_moves(choices: Sequence[Choice], limits: Limits) -> Solution | None:
     """The moves of least distance; among them of least turnover; among them of the smallest largest distance.
 
-    Standing still wins where it is as good to PRECISION. None when no moves obey the limits; TimeoutError when
-    none were found in time. The time limit holds for each stage.
+    Standing still wins where it is as good to PRECISION. None when no moves obey the limits; TimeoutError
+    when none were found in time. The time limit holds for each stage.
     """
     programme = _Programme(choices, limits)
     nearest = programme.minimise(programme.distance)
@@ -132,7 +133,7 @@ def find_best_moves(choices: Sequence[Choice], limits: Limits) -> Solution | Non
 
 
 class _Programme:
-    """Blocks of one variable per line: parts bought, parts sold, buys?, sells?, exits?, distance; last: the largest."""
+    """Blocks of one variable a line: parts bought, parts sold, buys?, sells?, exits?, distance; the largest."""
 
     def __init__(self, choices: Sequence[Choice], limits: Limits) -> None:
         self.choices, self.time_limit = choices, limits.time_limit

@@ -41,7 +41,7 @@ def explain_hold(line: "Line", rules: "Rules", figures: Figures) -> str:
         return "on target"
     if 2 * abs(deviation) <= choice.lot:
         return "within one lot of target"
-    side: "Side" = "buy" if deviation < 0 else "sell"
+    side: Side = "buy" if deviation < 0 else "sell"
     if not (line.may_buy if side == "buy" else line.may_sell):
         return "may not be bought" if side == "buy" else "may not be sold"
     if not is_allowed(line, rules, side):
@@ -65,8 +65,8 @@ def explain_hold(line: "Line", rules: "Rules", figures: Figures) -> str:
 def find_conflict(lines: Sequence["Line"], rules: "Rules") -> list[str]:
     """A smallest set of rules that cannot all be kept: lifting any one of them leaves a proposal.
 
-    Deletion filter (Chinneck and Dravnieks 1991): lift one rule after the other; what stays infeasible without
-    a rule does not need it for the contradiction.
+    Deletion filter (Chinneck and Dravnieks 1991): lift one rule after the other; where the rest still leaves
+    nothing, the contradiction does not need that rule.
     """
     conflict = []
     for words, symbol, free in _find_liftable(lines, rules):

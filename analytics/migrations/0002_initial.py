@@ -6,228 +6,416 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('analytics', '0001_initial'),
-        ('portfolios', '0001_initial'),
+        ("analytics", "0001_initial"),
+        ("portfolios", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='assetcorrelation',
-            name='asset1',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='portfolios.asset'),
+            model_name="assetcorrelation",
+            name="asset1",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="portfolios.asset"
+            ),
         ),
         migrations.AddField(
-            model_name='assetcorrelation',
-            name='asset2',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='portfolios.asset'),
+            model_name="assetcorrelation",
+            name="asset2",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="portfolios.asset"
+            ),
         ),
         migrations.AddField(
-            model_name='assetcorrelation',
-            name='run',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='analytics.analyticsrun'),
+            model_name="assetcorrelation",
+            name="run",
+            field=models.ForeignKey(
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="analytics.analyticsrun",
+            ),
         ),
         migrations.AddField(
-            model_name='assetperformancemetrics',
-            name='asset',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='metrics', to='portfolios.asset'),
+            model_name="assetperformancemetrics",
+            name="asset",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="metrics", to="portfolios.asset"
+            ),
         ),
         migrations.AddField(
-            model_name='assetperformancemetrics',
-            name='run',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='analytics.analyticsrun'),
+            model_name="assetperformancemetrics",
+            name="run",
+            field=models.ForeignKey(
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="analytics.analyticsrun",
+            ),
         ),
         migrations.AddField(
-            model_name='portfolioallocation',
-            name='asset',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='allocations', to='portfolios.asset'),
+            model_name="portfolioallocation",
+            name="asset",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="allocations", to="portfolios.asset"
+            ),
         ),
         migrations.AddField(
-            model_name='portfolioallocation',
-            name='portfolio',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='allocations', to='portfolios.portfolio'),
+            model_name="portfolioallocation",
+            name="portfolio",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="allocations",
+                to="portfolios.portfolio",
+            ),
         ),
         migrations.AddField(
-            model_name='portfolioallocation',
-            name='run',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='analytics.analyticsrun'),
+            model_name="portfolioallocation",
+            name="run",
+            field=models.ForeignKey(
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="analytics.analyticsrun",
+            ),
         ),
         migrations.AddField(
-            model_name='portfoliobenchmark',
-            name='asset',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='portfolios.asset'),
+            model_name="portfoliobenchmark",
+            name="asset",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="portfolios.asset"
+            ),
         ),
         migrations.AddField(
-            model_name='portfoliobenchmark',
-            name='portfolio',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='benchmarks', to='portfolios.portfolio'),
+            model_name="portfoliobenchmark",
+            name="portfolio",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="benchmarks",
+                to="portfolios.portfolio",
+            ),
         ),
         migrations.AddField(
-            model_name='portfoliobenchmark',
-            name='run',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='analytics.analyticsrun'),
+            model_name="portfoliobenchmark",
+            name="run",
+            field=models.ForeignKey(
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="analytics.analyticsrun",
+            ),
         ),
         migrations.AddField(
-            model_name='portfolioperformancehistory',
-            name='benchmark',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='portfolios.asset'),
+            model_name="portfolioperformancehistory",
+            name="benchmark",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="portfolios.asset",
+            ),
         ),
         migrations.AddField(
-            model_name='portfolioperformancehistory',
-            name='portfolio',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='performance_history', to='portfolios.portfolio'),
+            model_name="portfolioperformancehistory",
+            name="portfolio",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="performance_history",
+                to="portfolios.portfolio",
+            ),
         ),
         migrations.AddField(
-            model_name='portfolioperformancehistory',
-            name='run',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='analytics.analyticsrun'),
+            model_name="portfolioperformancehistory",
+            name="run",
+            field=models.ForeignKey(
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="analytics.analyticsrun",
+            ),
         ),
         migrations.AddField(
-            model_name='portfolioriskmetrics',
-            name='portfolio',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='risk_metrics', to='portfolios.portfolio'),
+            model_name="portfolioriskmetrics",
+            name="portfolio",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="risk_metrics",
+                to="portfolios.portfolio",
+            ),
         ),
         migrations.AddField(
-            model_name='portfolioriskmetrics',
-            name='run',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='analytics.analyticsrun'),
+            model_name="portfolioriskmetrics",
+            name="run",
+            field=models.ForeignKey(
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="analytics.analyticsrun",
+            ),
         ),
         migrations.AddField(
-            model_name='rebalancingevent',
-            name='approved_by',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="rebalancingevent",
+            name="approved_by",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='rebalancingevent',
-            name='portfolio',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rebalancing_events', to='portfolios.portfolio'),
+            model_name="rebalancingevent",
+            name="portfolio",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="rebalancing_events",
+                to="portfolios.portfolio",
+            ),
         ),
         migrations.AddField(
-            model_name='rebalancingevent',
-            name='requested_by',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="rebalancingevent",
+            name="requested_by",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='rebalancingevent',
-            name='run',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='analytics.analyticsrun'),
+            model_name="rebalancingevent",
+            name="run",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="analytics.analyticsrun",
+            ),
         ),
         migrations.AddField(
-            model_name='approval',
-            name='event',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='approvals', to='analytics.rebalancingevent'),
+            model_name="approval",
+            name="event",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="approvals",
+                to="analytics.rebalancingevent",
+            ),
         ),
         migrations.AddField(
-            model_name='rebalancingpolicy',
-            name='portfolio',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='rebalancing_policy', to='portfolios.portfolio'),
+            model_name="rebalancingpolicy",
+            name="portfolio",
+            field=models.OneToOneField(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="rebalancing_policy",
+                to="portfolios.portfolio",
+            ),
         ),
         migrations.AddField(
-            model_name='restatement',
-            name='asset',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='portfolios.asset'),
+            model_name="restatement",
+            name="asset",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="portfolios.asset",
+            ),
         ),
         migrations.AddField(
-            model_name='restatement',
-            name='portfolio',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='portfolios.portfolio'),
+            model_name="restatement",
+            name="portfolio",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="portfolios.portfolio",
+            ),
         ),
         migrations.AddField(
-            model_name='restatement',
-            name='run',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='analytics.analyticsrun'),
+            model_name="restatement",
+            name="run",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="analytics.analyticsrun",
+            ),
         ),
         migrations.AddField(
-            model_name='runchunk',
-            name='run',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='chunks', to='analytics.analyticsrun'),
+            model_name="runchunk",
+            name="run",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="chunks",
+                to="analytics.analyticsrun",
+            ),
         ),
         migrations.AddIndex(
-            model_name='assetcorrelation',
-            index=models.Index(fields=['calculation_date'], name='asset_correlations_date'),
+            model_name="assetcorrelation",
+            index=models.Index(fields=["calculation_date"], name="asset_correlations_date"),
         ),
         migrations.AddConstraint(
-            model_name='assetcorrelation',
-            constraint=models.UniqueConstraint(fields=('asset1', 'asset2', 'calculation_date'), name='asset_correlations_unique'),
+            model_name="assetcorrelation",
+            constraint=models.UniqueConstraint(
+                fields=("asset1", "asset2", "calculation_date"), name="asset_correlations_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='assetcorrelation',
-            constraint=models.CheckConstraint(condition=models.Q(('asset1_id__lt', models.F('asset2_id'))), name='asset_correlations_ordered_pair'),
+            model_name="assetcorrelation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("asset1_id__lt", models.F("asset2_id"))),
+                name="asset_correlations_ordered_pair",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='assetperformancemetrics',
-            constraint=models.UniqueConstraint(fields=('asset', 'calculation_date'), name='asset_performance_metrics_unique'),
+            model_name="assetperformancemetrics",
+            constraint=models.UniqueConstraint(
+                fields=("asset", "calculation_date"), name="asset_performance_metrics_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='portfolioallocation',
-            constraint=models.UniqueConstraint(fields=('portfolio', 'asset'), name='portfolio_allocations_unique'),
+            model_name="portfolioallocation",
+            constraint=models.UniqueConstraint(
+                fields=("portfolio", "asset"), name="portfolio_allocations_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='portfolioallocation',
-            constraint=models.CheckConstraint(condition=models.Q(('min_percentage__gte', 0), ('min_percentage__lte', models.F('target_percentage')), ('target_percentage__lte', models.F('max_percentage')), ('max_percentage__lte', 100)), name='portfolio_allocations_min_target_max'),
+            model_name="portfolioallocation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("min_percentage__gte", 0),
+                    ("min_percentage__lte", models.F("target_percentage")),
+                    ("target_percentage__lte", models.F("max_percentage")),
+                    ("max_percentage__lte", 100),
+                ),
+                name="portfolio_allocations_min_target_max",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='portfolioallocation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('rebalance_threshold__isnull', True), ('rebalance_threshold__gte', 0), _connector='OR'), models.Q(('rebalance_threshold_relative__isnull', True), ('rebalance_threshold_relative__gte', 0), _connector='OR')), name='portfolio_allocations_thresholds'),
+            model_name="portfolioallocation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("rebalance_threshold__isnull", True),
+                        ("rebalance_threshold__gte", 0),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("rebalance_threshold_relative__isnull", True),
+                        ("rebalance_threshold_relative__gte", 0),
+                        _connector="OR",
+                    ),
+                ),
+                name="portfolio_allocations_thresholds",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='portfoliobenchmark',
-            constraint=models.UniqueConstraint(fields=('portfolio', 'asset'), name='portfolio_benchmarks_unique'),
+            model_name="portfoliobenchmark",
+            constraint=models.UniqueConstraint(
+                fields=("portfolio", "asset"), name="portfolio_benchmarks_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='portfoliobenchmark',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_primary', True)), fields=('portfolio',), name='portfolio_benchmarks_one_primary'),
+            model_name="portfoliobenchmark",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_primary", True)),
+                fields=("portfolio",),
+                name="portfolio_benchmarks_one_primary",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='portfolioperformancehistory',
-            constraint=models.UniqueConstraint(fields=('portfolio', 'snapshot_date'), name='portfolio_performance_history_unique'),
+            model_name="portfolioperformancehistory",
+            constraint=models.UniqueConstraint(
+                fields=("portfolio", "snapshot_date"), name="portfolio_performance_history_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='portfolioriskmetrics',
-            constraint=models.UniqueConstraint(fields=('portfolio', 'calculation_date'), name='portfolio_risk_metrics_unique'),
+            model_name="portfolioriskmetrics",
+            constraint=models.UniqueConstraint(
+                fields=("portfolio", "calculation_date"), name="portfolio_risk_metrics_unique"
+            ),
         ),
         migrations.AddIndex(
-            model_name='rebalancingevent',
-            index=models.Index(fields=['portfolio', '-created_at'], name='rebalancing_events_portfolio'),
+            model_name="rebalancingevent",
+            index=models.Index(fields=["portfolio", "-created_at"], name="rebalancing_events_portfolio"),
         ),
         migrations.AddConstraint(
-            model_name='rebalancingevent',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['pending', 'approved', 'executing'])), fields=('portfolio',), name='rebalancing_events_one_open'),
+            model_name="rebalancingevent",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status__in", ["pending", "approved", "executing"])),
+                fields=("portfolio",),
+                name="rebalancing_events_one_open",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rebalancingevent',
-            constraint=models.CheckConstraint(condition=models.Q(('approved_by__isnull', True), ('requested_by__isnull', True), models.Q(('approved_by', models.F('requested_by')), _negated=True), _connector='OR'), name='rebalancing_events_maker_not_checker'),
+            model_name="rebalancingevent",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("approved_by__isnull", True),
+                    ("requested_by__isnull", True),
+                    models.Q(("approved_by", models.F("requested_by")), _negated=True),
+                    _connector="OR",
+                ),
+                name="rebalancing_events_maker_not_checker",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='approval',
-            constraint=models.UniqueConstraint(fields=('event', 'proposal_hash', 'user'), name='approvals_one_voice_each'),
+            model_name="approval",
+            constraint=models.UniqueConstraint(
+                fields=("event", "proposal_hash", "user"), name="approvals_one_voice_each"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rebalancingpolicy',
-            constraint=models.CheckConstraint(condition=models.Q(('cash_target_percentage__gte', 0), ('cash_target_percentage__lte', 100)), name='rebalancing_policies_cash_target'),
+            model_name="rebalancingpolicy",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("cash_target_percentage__gte", 0), ("cash_target_percentage__lte", 100)),
+                name="rebalancing_policies_cash_target",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rebalancingpolicy',
-            constraint=models.CheckConstraint(condition=models.Q(('cash_reserve__gte', 0), ('minimum_trade__gte', 0), ('fee_per_trade__gte', 0), ('cost_rate__gte', 0), ('cost_rate__lt', 1)), name='rebalancing_policies_costs'),
+            model_name="rebalancingpolicy",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("cash_reserve__gte", 0),
+                    ("minimum_trade__gte", 0),
+                    ("fee_per_trade__gte", 0),
+                    ("cost_rate__gte", 0),
+                    ("cost_rate__lt", 1),
+                ),
+                name="rebalancing_policies_costs",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rebalancingpolicy',
-            constraint=models.CheckConstraint(condition=models.Q(('approvals_needed__gte', 1)), name='rebalancing_policies_approvals_needed'),
+            model_name="rebalancingpolicy",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("approvals_needed__gte", 1)), name="rebalancing_policies_approvals_needed"
+            ),
         ),
         migrations.AddIndex(
-            model_name='restatement',
-            index=models.Index(fields=['portfolio', 'row_date'], name='restatements_portfolio'),
+            model_name="restatement",
+            index=models.Index(fields=["portfolio", "row_date"], name="restatements_portfolio"),
         ),
         migrations.AddIndex(
-            model_name='restatement',
-            index=models.Index(fields=['asset', 'row_date'], name='restatements_asset'),
+            model_name="restatement",
+            index=models.Index(fields=["asset", "row_date"], name="restatements_asset"),
         ),
         migrations.AddConstraint(
-            model_name='runchunk',
-            constraint=models.UniqueConstraint(fields=('run', 'number'), name='analytics_run_chunks_unique'),
+            model_name="runchunk",
+            constraint=models.UniqueConstraint(fields=("run", "number"), name="analytics_run_chunks_unique"),
         ),
     ]

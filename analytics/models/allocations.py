@@ -25,7 +25,9 @@ class PortfolioAllocation(ComputedRow):
     min_percentage = percent_field(default=0)
     max_percentage = percent_field(default=100)
     rebalance_threshold = percent_field(null=True, blank=True, help_text="Band in percentage points")
-    rebalance_threshold_relative = percent_field(null=True, blank=True, help_text="Band in percent of the target")
+    rebalance_threshold_relative = percent_field(
+        null=True, blank=True, help_text="Band in percent of the target"
+    )
     rebalance_frequency = models.CharField(
         max_length=12, choices=RebalanceFrequency.choices, default=RebalanceFrequency.NONE
     )

@@ -25,7 +25,9 @@ class Approval(models.Model):
         db_table = "approvals"
         ordering = ["event", "created_at"]
         constraints = [
-            models.UniqueConstraint(fields=["event", "proposal_hash", "user"], name="approvals_one_voice_each")
+            models.UniqueConstraint(
+                fields=["event", "proposal_hash", "user"], name="approvals_one_voice_each"
+            )
         ]
 
     def __str__(self) -> str:

@@ -27,7 +27,9 @@ class RebalancingPolicy(models.Model):
     cash_reserve = money_field(default=0, help_text="Base currency")
     minimum_trade = money_field(default=0, help_text="Base currency")
     fee_per_trade = money_field(default=0, help_text="Base currency")
-    cost_rate = models.DecimalField(max_digits=9, decimal_places=8, default=0, help_text="Fraction of traded value")
+    cost_rate = models.DecimalField(
+        max_digits=9, decimal_places=8, default=0, help_text="Fraction of traded value"
+    )
     turnover_cap = models.DecimalField(
         max_digits=9, decimal_places=6, null=True, blank=True, help_text="Largest turnover, fraction of value"
     )

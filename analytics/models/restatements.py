@@ -9,7 +9,9 @@ class Restatement(models.Model):
     """A published figure that changed: what it was, what it is, and why."""
 
     table_name = models.CharField(max_length=64)
-    portfolio = models.ForeignKey(Portfolio, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    portfolio = models.ForeignKey(
+        Portfolio, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     asset = models.ForeignKey(Asset, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     row_date = models.DateField()
     field = models.CharField(max_length=64)

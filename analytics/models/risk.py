@@ -55,7 +55,9 @@ class PortfolioRiskMetrics(ComputedRow):
         verbose_name = "risk metrics row"
         verbose_name_plural = "risk metrics"
         constraints = [
-            models.UniqueConstraint(fields=["portfolio", "calculation_date"], name="portfolio_risk_metrics_unique")
+            models.UniqueConstraint(
+                fields=["portfolio", "calculation_date"], name="portfolio_risk_metrics_unique"
+            )
         ]
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 from django.conf import settings
@@ -67,13 +68,17 @@ def staleness(through: dt.date) -> Staleness:
         target.update(rows.order_by().values_list(name).annotate(first=Min("from_date")))
     # A split rewrites the whole adjusted series of its asset, not only the days after it.
     found.restated_assets = set(
-        marks.filter(asset__isnull=False, cause=ChangeCause.CORPORATE_ACTION).values_list("asset_id", flat=True)
+        marks.filter(asset__isnull=False, cause=ChangeCause.CORPORATE_ACTION).values_list(
+            "asset_id", flat=True
+        )
     )
     return found
 
 
 def portfolios_to_compute(codes: Iterable[str]) -> QuerySet[Portfolio]:
-    active = Portfolio.objects.filter(status=PortfolioStatus.ACTIVE, transactions__status=TransactionStatus.SETTLED)
+    active = Portfolio.objects.filter(
+        status=PortfolioStatus.ACTIVE, transactions__status=TransactionStatus.SETTLED
+    )
     codes = list(codes)
     return (active.filter(code__in=codes) if codes else active).distinct().order_by("pk")
 
@@ -81,17 +86,25 @@ def portfolios_to_compute(codes: Iterable[str]) -> QuerySet[Portfolio]:
 def asset_first_days(
     through: dt.date, from_date: dt.date | None, stale: Staleness, asset_ids: set[int] | None
 ) -> dict[int, dt.date]:
-    """For each active asset the first day whose metrics must be written; assets with nothing to do are left out."""
+    """For each active asset the first day whose metrics must be written; without those with nothing to do."""
     bars = PriceBar.objects.filter(asset__is_active=True, date__lte=through)
     if asset_ids is not None:
         bars = bars.filter(asset__in=asset_ids)
-    spans = {row["asset"]: row for row in bars.order_by().values("asset").annotate(first=Min("date"), last=Max("date"))}
+    spans = {
+        row["asset"]: row
+        for row in bars.order_by().values("asset").annotate(first=Min("date"), last=Max("date"))
+    }
     stored = dict(
-        AssetPerformanceMetrics.objects.filter(asset__in=spans).order_by().values_list("asset").annotate(Max("calculation_date"))
+        AssetPerformanceMetrics.objects.filter(asset__in=spans)
+        .order_by()
+        .values_list("asset")
+        .annotate(Max("calculation_date"))
     )
     market = Asset.objects.filter(symbol=settings.MARKET_ASSET).values_list("pk", flat=True).first()
     for_all = [
-        day for day in (stale.assets.get(market or 0), stale.series.get(settings.DEFAULT_RISK_FREE)) if day is not None
+        day
+        for day in (stale.assets.get(market or 0), stale.series.get(settings.DEFAULT_RISK_FREE))
+        if day is not None
     ]
     first_days = {}
     for asset_id, span in spans.items():
@@ -137,9 +150,13 @@ def portfolio_first_days(
     cash: dict[int, set[str]] = {}
     for portfolio_id, currency in booked.values_list("portfolio", "currency").distinct():
         cash.setdefault(portfolio_id, set()).add(currency)
-    history = PortfolioPerformanceHistory.objects.filter(portfolio__in=ids).order_by().values_list("portfolio")
+    history = (
+        PortfolioPerformanceHistory.objects.filter(portfolio__in=ids).order_by().values_list("portfolio")
+    )
     stored = dict(history.annotate(Max("snapshot_date")))
-    with_risk = set(PortfolioRiskMetrics.objects.filter(portfolio__in=ids).values_list("portfolio", flat=True).distinct())
+    with_risk = set(
+        PortfolioRiskMetrics.objects.filter(portfolio__in=ids).values_list("portfolio", flat=True).distinct()
+    )
     first_days = {}
     for portfolio in portfolios:
         begin = begins[portfolio.pk]
@@ -202,11 +219,10 @@ def held_assets(through: dt.date) -> "HeldAssets":
         for split in splits:
             quantities[(data["asset"] == asset_id) & (data["trade_date"] < split.ex_date)] *= split.ratio
     changes: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
-    keys = np.stack([data["portfolio"], data["asset"]], axis=1) if len(rows) else np.empty((0, 2), dtype=np.int64)
-    starts = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(axis=1)]) if len(keys) else []
-    for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
-        portfolio_id, asset_id = (int(part) for part in keys[start])
-        changes[portfolio_id, asset_id] = data["trade_date"][start:end], np.cumsum(quantities[start:end])
+    pairs = list(zip(data["portfolio"].tolist(), data["asset"].tolist(), strict=True))
+    for pair, group in groupby(range(len(pairs)), key=pairs.__getitem__):
+        places = list(group)
+        changes[pair] = data["trade_date"][places], np.cumsum(quantities[places])
     return HeldAssets(changes)
 
 

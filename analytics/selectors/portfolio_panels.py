@@ -5,13 +5,14 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import cast
 
 import numpy as np
 from django.conf import settings
 
 from analytics.calculations.performance import ReturnSeries
 from analytics.calculations.returns import carry_forward, daily_risk_free, simple_returns
-from analytics.calculations.twr import TimeWeighted, sum_to_calendar, time_weighted
+from analytics.calculations.twr import FlowTiming, TimeWeighted, sum_to_calendar, time_weighted
 from analytics.models import PortfolioBenchmark
 from portfolios.calculations.entries import LedgerError
 from portfolios.calculations.ledger import DayBook
@@ -70,12 +71,16 @@ class PanelFault:
     reason: str
 
 
-def portfolio_panels(portfolios: Iterable[Portfolio], through: dt.date) -> Iterator[PortfolioPanel | PanelFault]:
+def portfolio_panels(
+    portfolios: Iterable[Portfolio], through: dt.date
+) -> Iterator[PortfolioPanel | PanelFault]:
     """One panel per portfolio that has settled transactions, in the given order."""
     portfolios = list(portfolios)
     inputs = book_inputs((portfolio.pk for portfolio in portfolios), through)
     benchmarks: dict[int, list[PortfolioBenchmark]] = {}
-    for row in PortfolioBenchmark.objects.filter(portfolio__in=portfolios, is_active=True).order_by("asset_id"):
+    for row in PortfolioBenchmark.objects.filter(portfolio__in=portfolios, is_active=True).order_by(
+        "asset_id"
+    ):
         benchmarks.setdefault(row.portfolio_id, []).append(row)
     asset_ids = {asset_id for book in inputs.values() for asset_id in book.asset_ids}
     asset_ids |= {row.asset_id for rows in benchmarks.values() for row in rows}
@@ -123,7 +128,9 @@ def _panel(
     carry_days = settings.FX_MAX_CARRY_DAYS
     books = books_walk(portfolio, inputs, assets=assets, bars=bars, rates=rates, fx_max_carry_days=carry_days)
     first = min(entry.date for entry in inputs.entries)
-    calendar = _calendar(first, through, [bars[i].dates for i in (*held, *(b.asset_id for b in benchmarks)) if i in bars])
+    calendar = _calendar(
+        first, through, [bars[i].dates for i in (*held, *(b.asset_id for b in benchmarks)) if i in bars]
+    )
     bar_dates = np.unique(np.concatenate([bars[i].dates for i in held if i in bars] or [calendar[:0]]))
     valuation = book_value(
         books,
@@ -145,12 +152,14 @@ def _panel(
         valuation.total_value,
         valuation.inflow,
         valuation.outflow,
-        inflow_timing=portfolio.inflow_timing,
-        outflow_timing=portfolio.outflow_timing,
+        inflow_timing=cast(FlowTiming, portfolio.inflow_timing),
+        outflow_timing=cast(FlowTiming, portfolio.outflow_timing),
     )
     sums = {name: sum_to_calendar(getattr(valuation, name), valuation.is_calendar) for name in DAY_SUMS}
     against = {
-        row.asset_id: _benchmark_returns(row, assets[row.asset_id], bars.get(row.asset_id), calendar, portfolio, rates)
+        row.asset_id: _benchmark_returns(
+            row, assets[row.asset_id], bars.get(row.asset_id), calendar, portfolio, rates
+        )
         for row in benchmarks
     }
     primary = next((row.asset_id for row in benchmarks if row.is_primary), None)

@@ -78,7 +78,9 @@ def allocation_analyse(panel: PortfolioPanel) -> AllocationState:
     """The state of the portfolio at the end of the panel's last day."""
     portfolio = panel.portfolio
     day = panel.dates[-1].item()
-    policy = RebalancingPolicy.objects.filter(portfolio=portfolio).first() or RebalancingPolicy(portfolio=portfolio)
+    policy = RebalancingPolicy.objects.filter(portfolio=portfolio).first() or RebalancingPolicy(
+        portfolio=portfolio
+    )
     rows = PortfolioAllocation.objects.filter(portfolio=portfolio, is_active=True).select_related("asset")
     allocations = {row.asset_id: row for row in rows}
     with localcontext(prec=WORKING_DIGITS):
@@ -96,13 +98,23 @@ def allocation_analyse(panel: PortfolioPanel) -> AllocationState:
             reasons.append(f"the portfolio is worth {value:.2f}")
             value = None
         lines = tuple(
-            _line(assets[asset_id], holdings.get(asset_id, NOTHING), prices[asset_id], allocations.get(asset_id), value)
+            _line(
+                assets[asset_id],
+                holdings.get(asset_id, NOTHING),
+                prices[asset_id],
+                allocations.get(asset_id),
+                value,
+            )
             for asset_id in sorted(assets, key=lambda asset_id: (assets[asset_id].symbol, asset_id))
         )
         drift = None
         if value is not None and cash is not None:
-            weights = {str(line.asset.pk): line.weight or NOTHING for line in lines} | {CASH: cash / value * 100}
-            targets = {str(line.asset.pk): line.target for line in lines} | {CASH: policy.cash_target_percentage}
+            weights = {str(line.asset.pk): line.weight or NOTHING for line in lines} | {
+                CASH: cash / value * 100
+            }
+            targets = {str(line.asset.pk): line.target for line in lines} | {
+                CASH: policy.cash_target_percentage
+            }
             drift = portfolio_drift(weights, targets)
     return AllocationState(portfolio, policy, day, lines, cash, value, drift, tuple(reasons))
 
@@ -123,7 +135,9 @@ def _holdings(panel: PortfolioPanel) -> tuple[dict[int, Decimal], Decimal | None
     return {asset_id: quantity for asset_id, quantity in book.quantities.items() if quantity}, cash, reasons
 
 
-def _prices(panel: PortfolioPanel, assets: Mapping[int, Asset]) -> dict[int, tuple[Decimal | None, int | None]]:
+def _prices(
+    panel: PortfolioPanel, assets: Mapping[int, Asset]
+) -> dict[int, tuple[Decimal | None, int | None]]:
     """Price in base currency and its age in days on the last day."""
     day = panel.dates[-1]
     bars = bars_of(assets, day.item())

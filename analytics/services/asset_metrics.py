@@ -11,7 +11,7 @@ from analytics.calculations.asset_metrics import asset_metric_columns
 from analytics.calculations.constants import ENGINE_VERSION
 from analytics.calculations.returns import carry_forward, daily_risk_free
 from analytics.models import AnalyticsRun, AssetPerformanceMetrics
-from analytics.services.computed_rows import PROVENANCE, HASH_LENGTH, rows_drop
+from analytics.services.computed_rows import HASH_LENGTH, PROVENANCE, rows_drop
 from portfolio_site.kernel.bulk import bulk_upsert
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.models import Asset
@@ -64,7 +64,11 @@ def _write_asset(
     )
     dates = bars.dates[rows]
     dropped = rows_drop(
-        AssetPerformanceMetrics.objects.filter(asset=asset_id), "calculation_date", first, run.calculation_date, dates
+        AssetPerformanceMetrics.objects.filter(asset=asset_id),
+        "calculation_date",
+        first,
+        run.calculation_date,
+        dates,
     )
     return dropped + bulk_upsert(
         AssetPerformanceMetrics,

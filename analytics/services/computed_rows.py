@@ -12,9 +12,7 @@ HASH_LENGTH = 32
 MONEY_PLACES = 6
 
 
-def rows_drop(
-    rows: QuerySet[Any], date_field: str, first: dt.date, last: dt.date, keep: np.ndarray
-) -> int:
+def rows_drop(rows: QuerySet[Any], date_field: str, first: dt.date, last: dt.date, keep: np.ndarray) -> int:
     """Remove rows between two days for which there is nothing to compute any more."""
     stored = rows.filter(**{f"{date_field}__range": (first, last)})
     wanted = set(keep.astype("datetime64[D]").tolist())

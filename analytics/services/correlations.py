@@ -29,7 +29,7 @@ def correlations_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:
     active = sorted(Asset.objects.filter(is_active=True).values_list("pk", flat=True))
     bars = bars_of(active, days[-1])
     ids = np.array(sorted(bars), dtype=np.int64)
-    if len(ids) < 2:  # noqa: PLR2004 - a pair
+    if len(ids) < 2:
         return {TABLE: 0}, []
     calendar = np.unique(np.concatenate([bars[asset_id].dates for asset_id in ids]))
     returns = np.full((len(ids), len(calendar)), np.nan)

@@ -91,7 +91,9 @@ def _correlation_chunks(
     if from_date is not None:
         first = from_date
     else:
-        first = min(day for day in (_resumption_day(last_correlation_day(), through), stale.first_day()) if day)
+        first = min(
+            day for day in (_resumption_day(last_correlation_day(), through), stale.first_day()) if day
+        )
         if all_pairs:
             first = min(first, through)
     days = trading_days(first, through)

@@ -29,7 +29,9 @@ def portfolio_figures_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:
         if isinstance(panel, PanelFault):
             issues.append(f"{panel.portfolio.code}: {panel.reason}")
         elif len(panel.dates):
-            written.update(_write_panel(run, panel, first_days[panel.portfolio.pk], set(work["sections"]), issues))
+            written.update(
+                _write_panel(run, panel, first_days[panel.portfolio.pk], set(work["sections"]), issues)
+            )
     return dict(written), issues
 
 

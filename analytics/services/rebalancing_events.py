@@ -111,7 +111,11 @@ def event_propose(
             object_id=event.pk,
             actor=actor,
             portfolio=state.portfolio,
-            after={"proposal_hash": event.proposal_hash, "trigger": trigger.evidence, "actions": event.actions},
+            after={
+                "proposal_hash": event.proposal_hash,
+                "trigger": trigger.evidence,
+                "actions": event.actions,
+            },
             reason=f"{trigger.event_type} trigger",
         )
     return event

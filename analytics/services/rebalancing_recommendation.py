@@ -133,7 +133,9 @@ def recommendation_for(state: AllocationState, overrides: PolicyOverrides | None
     policy = _with_overrides(state.policy, overrides)
     blocking = _blocking_reasons(state)
     if blocking:
-        return Recommendation(state.portfolio, state.day, "blocked", policy.mode, state, reasons=tuple(blocking))
+        return Recommendation(
+            state.portfolio, state.day, "blocked", policy.mode, state, reasons=tuple(blocking)
+        )
     rules = Rules(
         cash=state.cash or Decimal(0),
         reserve=policy.cash_reserve,
@@ -159,7 +161,9 @@ def _mode(portfolio: Portfolio) -> str:
 
 def _with_overrides(policy: RebalancingPolicy, overrides: PolicyOverrides | None) -> RebalancingPolicy:
     """A copy that is never saved."""
-    changed = RebalancingPolicy(**{field.attname: getattr(policy, field.attname) for field in policy._meta.fields})
+    changed = RebalancingPolicy(
+        **{field.attname: getattr(policy, field.attname) for field in policy._meta.fields}
+    )
     for option in fields(overrides) if overrides else ():
         value = getattr(overrides, option.name)
         if value is not None and option.name != "raise_amount":
@@ -206,5 +210,3 @@ def _rebalancing_line(line: AllocationLine, names: dict[int, str], policy: Rebal
         breached=drift.breached,
         destination=band_destination(weight, line.band, policy.band_destination) / PERCENT,  # type: ignore[arg-type]
     )
-
-

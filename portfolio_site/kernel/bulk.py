@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Context, Decimal
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from django.db import connection, models, transaction
@@ -36,7 +36,7 @@ def bulk_upsert(
     length = _length(columns)
     if length == 0:
         return 0
-    fields = {name: model._meta.get_field(name) for name in columns}
+    fields = {name: cast("models.Field", model._meta.get_field(name)) for name in columns}
     with transaction.atomic():
         if connection.vendor == "postgresql":
             return _merge_by_copy(model, fields, columns, length, key, provenance, insert=insert)
@@ -181,7 +181,10 @@ def _differs(table: str, other: str, names: Sequence[str]) -> str:
 
 
 def _update_sql(
-    model: type[models.Model], fields: Mapping[str, models.Field], key: Sequence[str], provenance: Sequence[str]
+    model: type[models.Model],
+    fields: Mapping[str, models.Field],
+    key: Sequence[str],
+    provenance: Sequence[str],
 ) -> str:
     """SQLite's UPDATE with numbered parameters, in the order of `fields`."""
     number = {name: f"?{position}" for position, name in enumerate(fields, start=1)}
@@ -190,7 +193,9 @@ def _update_sql(
     changed = [name for name in fields if name not in key]
     assignments = ", ".join(f"{column[name]} = {number[name]}" for name in changed)
     matches = " AND ".join(f"{column[name]} = {number[name]}" for name in key)
-    differs = " OR ".join(f"{column[name]} IS NOT {number[name]}" for name in changed if name not in provenance)
+    differs = " OR ".join(
+        f"{column[name]} IS NOT {number[name]}" for name in changed if name not in provenance
+    )
     return f"UPDATE {table} SET {assignments} WHERE {matches} AND ({differs})"  # noqa: S608
 
 
@@ -211,7 +216,9 @@ def _merge_by_copy(
     with connection.cursor() as cursor, connection.wrap_database_errors:
         cursor.execute("DROP TABLE IF EXISTS bulk_staging")
         cursor.execute(f"CREATE TEMPORARY TABLE bulk_staging ({declared}) ON COMMIT DROP")
-        with cursor.copy(f"COPY bulk_staging ({', '.join(_quoted(names))}) FROM STDIN (FORMAT BINARY)") as copy:
+        with cursor.copy(
+            f"COPY bulk_staging ({', '.join(_quoted(names))}) FROM STDIN (FORMAT BINARY)"
+        ) as copy:
             copy.set_types(types)
             for row in _rows(fields, columns, length):
                 copy.write_row(row)
@@ -220,10 +227,13 @@ def _merge_by_copy(
             cursor.execute(_insert_sql(model, fields, key, provenance, values=source))
         else:
             changed = [str(fields[name].column) for name in fields if name not in key]
-            compare = [str(fields[name].column) for name in fields if name not in key and name not in provenance]
+            compare = [
+                str(fields[name].column) for name in fields if name not in key and name not in provenance
+            ]
             assignments = ", ".join(f"{name} = bulk_staging.{name}" for name in _quoted(changed))
             matches = " AND ".join(
-                f"{table}.{name} = bulk_staging.{name}" for name in _quoted(str(fields[name].column) for name in key)
+                f"{table}.{name} = bulk_staging.{name}"
+                for name in _quoted(str(fields[name].column) for name in key)
             )
             cursor.execute(
                 f"UPDATE {table} SET {assignments} FROM bulk_staging "  # noqa: S608

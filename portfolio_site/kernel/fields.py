@@ -14,17 +14,17 @@ QUANTITY_DIGITS, QUANTITY_PLACES = 30, 12
 PERCENT_DIGITS, PERCENT_PLACES = 9, 6
 
 
-def money_field(*args: Any, **options: Any) -> models.DecimalField:
-    return models.DecimalField(*args, max_digits=MONEY_DIGITS, decimal_places=MONEY_PLACES, **options)
+def money_field(**options: Any) -> models.DecimalField:
+    return models.DecimalField(max_digits=MONEY_DIGITS, decimal_places=MONEY_PLACES, **options)
 
 
-def price_field(*args: Any, **options: Any) -> models.DecimalField:
-    return models.DecimalField(*args, max_digits=PRICE_DIGITS, decimal_places=PRICE_PLACES, **options)
+def price_field(**options: Any) -> models.DecimalField:
+    return models.DecimalField(max_digits=PRICE_DIGITS, decimal_places=PRICE_PLACES, **options)
 
 
-def quantity_field(*args: Any, **options: Any) -> models.DecimalField:
-    return models.DecimalField(*args, max_digits=QUANTITY_DIGITS, decimal_places=QUANTITY_PLACES, **options)
+def quantity_field(**options: Any) -> models.DecimalField:
+    return models.DecimalField(max_digits=QUANTITY_DIGITS, decimal_places=QUANTITY_PLACES, **options)
 
 
-def percent_field(*args: Any, **options: Any) -> models.DecimalField:
-    return models.DecimalField(*args, max_digits=PERCENT_DIGITS, decimal_places=PERCENT_PLACES, **options)
+def percent_field(**options: Any) -> models.DecimalField:
+    return models.DecimalField(max_digits=PERCENT_DIGITS, decimal_places=PERCENT_PLACES, **options)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from portfolios.imports.report import ImportReport
@@ -26,7 +26,7 @@ def add_user_argument(parser: CommandParser) -> None:
     )
 
 
-def named_user(name: str | None) -> AbstractBaseUser | None:
+def named_user(name: str | None) -> User | None:
     """The active user of that name; None without a name."""
     if not name:
         return None

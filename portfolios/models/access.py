@@ -35,7 +35,8 @@ class PortfolioAccess(models.Model):
         verbose_name_plural = "portfolio access"
         constraints = [
             models.CheckConstraint(
-                condition=Q(user__isnull=False, group__isnull=True) | Q(user__isnull=True, group__isnull=False),
+                condition=Q(user__isnull=False, group__isnull=True)
+                | Q(user__isnull=True, group__isnull=False),
                 name="portfolio_access_user_or_group",
             ),
             models.UniqueConstraint(

@@ -29,7 +29,9 @@ class Asset(models.Model):
     """Something with a price: held, or only watched as a benchmark."""
 
     symbol = models.CharField(max_length=32)
-    exchange = models.CharField(max_length=4, blank=True, default="", help_text="Market identifier code (MIC)")
+    exchange = models.CharField(
+        max_length=4, blank=True, default="", help_text="Market identifier code (MIC)"
+    )
     name = models.CharField(max_length=200)
     asset_class = models.CharField(max_length=16, choices=AssetClass.choices)
     currency = models.ForeignKey(Currency, on_delete=models.PROTECT, db_column="currency", related_name="+")

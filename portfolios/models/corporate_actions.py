@@ -25,7 +25,11 @@ class CorporateAction(models.Model):
     ratio_new = models.PositiveBigIntegerField(null=True, blank=True)
     ratio_old = models.PositiveBigIntegerField(null=True, blank=True)
     ratio = models.DecimalField(
-        max_digits=24, decimal_places=12, null=True, blank=True, help_text="New shares for one old share, rounded"
+        max_digits=24,
+        decimal_places=12,
+        null=True,
+        blank=True,
+        help_text="New shares for one old share, rounded",
     )
     amount = price_field(null=True, blank=True, help_text="Per share, in the asset's currency")
     new_asset = models.ForeignKey(Asset, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
@@ -36,11 +40,19 @@ class CorporateAction(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["asset", "ex_date", "kind"], name="corporate_actions_unique"),
             models.CheckConstraint(
-                condition=~Q(kind="split") | (Q(ratio_new__gt=0) & Q(ratio_old__gt=0)),
+                # Spelled out, because a comparison with NULL is not false.
+                condition=~Q(kind="split")
+                | (
+                    Q(ratio_new__isnull=False)
+                    & Q(ratio_new__gt=0)
+                    & Q(ratio_old__isnull=False)
+                    & Q(ratio_old__gt=0)
+                ),
                 name="corporate_actions_split_has_ratio",
             ),
             models.CheckConstraint(
-                condition=~Q(kind="cash_dividend") | Q(amount__gt=0), name="corporate_actions_dividend_has_amount"
+                condition=~Q(kind="cash_dividend") | (Q(amount__isnull=False) & Q(amount__gt=0)),
+                name="corporate_actions_dividend_has_amount",
             ),
         ]
 

@@ -37,7 +37,9 @@ class InterestRate(models.Model):
     class Meta:
         db_table = "interest_rates"
         ordering = ["name", "date"]
-        constraints = [models.UniqueConstraint(fields=["name", "date"], name="interest_rates_name_date_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["name", "date"], name="interest_rates_name_date_unique")
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} {self.date}"

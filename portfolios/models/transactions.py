@@ -57,7 +57,9 @@ class Transaction(models.Model):
     fee = money_field(default=0)
     tax = money_field(default=0)
     currency = models.ForeignKey(Currency, on_delete=models.PROTECT, db_column="currency", related_name="+")
-    fx_rate = price_field(null=True, blank=True, help_text="Base currency for one unit of the line's currency")
+    fx_rate = price_field(
+        null=True, blank=True, help_text="Base currency for one unit of the line's currency"
+    )
     counter_amount = money_field(null=True, blank=True)
     counter_currency = models.ForeignKey(
         Currency,

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import cast
 
 import numpy as np
 
 from portfolios.calculations.entries import CorporateAction as BookedAction
 from portfolios.calculations.entries import Entry
 from portfolios.calculations.ledger import DayBook, book_walk
+from portfolios.calculations.lots import CostMethod
 from portfolios.models import Asset, CorporateAction, Portfolio, Transaction, TransactionStatus
 from portfolios.selectors.market_data import Bars, Series
 
@@ -125,7 +127,7 @@ def books_walk(
         inputs.entries,
         inputs.actions,
         base_currency=portfolio.base_currency_id,
-        cost_method=portfolio.cost_method,
+        cost_method=cast(CostMethod, portfolio.cost_method),
         rate=_rate_lookup(rates, portfolio.base_currency_id, fx_max_carry_days),
         market_price=_price_lookup(bars),
         asset_currencies={asset_id: assets[asset_id].currency_id for asset_id in inputs.asset_ids},

@@ -40,7 +40,8 @@ def splits_of(asset_ids: Iterable[int]) -> dict[int, list[Split]]:
         asset__in=list(asset_ids), kind=CorporateActionKind.SPLIT
     ).values_list("asset", "ex_date", "ratio_new", "ratio_old")
     for asset_id, ex_date, new, old in rows:
-        splits.setdefault(asset_id, []).append(Split(np.datetime64(ex_date), new / old))
+        if new and old:  # a constraint of the table: a split has both
+            splits.setdefault(asset_id, []).append(Split(np.datetime64(ex_date), new / old))
     return splits
 
 

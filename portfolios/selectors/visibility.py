@@ -38,7 +38,7 @@ def visible_audit_events(user: User) -> QuerySet[AuditEvent]:
 
 
 def has_role(user: User, portfolio: Portfolio, *roles: PortfolioRole) -> bool:
-    """Managers may do what makers and checkers do; owners and superusers may do everything but check themselves."""
+    """Managers may do what makers and checkers do; owners and superusers everything but check themselves."""
     if not user.is_authenticated or not user.is_active:
         return False
     if user.is_superuser or portfolio.owner_id == user.pk:

@@ -1,6 +1,6 @@
 """Who may do what with a portfolio, and with which token."""
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from rest_framework.authtoken.models import Token
 
@@ -10,7 +10,7 @@ from portfolios.services.audit import Actor, audit_append
 
 @transaction.atomic
 def access_grant(
-    user: AbstractBaseUser, portfolio: Portfolio, role: PortfolioRole, *, actor: Actor = None
+    user: User, portfolio: Portfolio, role: PortfolioRole, *, actor: Actor = None
 ) -> bool:
     """Give a user a role on a portfolio; False when the user had it already."""
     _, is_new = PortfolioAccess.objects.get_or_create(user_id=user.pk, portfolio=portfolio, role=role)
@@ -27,7 +27,7 @@ def access_grant(
 
 
 @transaction.atomic
-def api_token_issue(user: AbstractBaseUser, *, actor: Actor = None) -> str:
+def api_token_issue(user: User, *, actor: Actor = None) -> str:
     """A new token for the user; an older one stops working."""
     replaced, _ = Token.objects.filter(user_id=user.pk).delete()
     token = Token.objects.create(user_id=user.pk)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection, transaction
 
 from portfolio_site.kernel import clock
@@ -24,7 +24,7 @@ SYSTEM_ACTOR = "system"
 # Any constant will do; it only has to be the same for everyone who appends.
 _CHAIN_LOCK = 7_215_001
 
-Actor = AbstractBaseUser | AnonymousUser | None
+Actor = User | AnonymousUser | None
 
 
 class AnchorFileError(ValueError):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from portfolio_site.kernel import clock
@@ -30,6 +30,7 @@ OnError = Literal["abort", "skip"]
 OWN_LAYOUT = "own"
 # SQLite stores a decimal as a double; 15 digits are what always comes back as it went in.
 SQLITE_DIGITS = 15
+BLOCK_ROWS = 50_000
 
 
 class Record(Protocol):
@@ -41,6 +42,7 @@ class Record(Protocol):
 
 R = TypeVar("R", bound=Record)
 K = TypeVar("K", bound=Hashable)
+Written = TypeVar("Written")
 
 
 @dataclass
@@ -145,7 +147,7 @@ class FileImport(ABC, Generic[R]):
             file_name=self.path.name[:255],
             sha256=self._sha256,
             layout=self.layout,
-            imported_by_id=self.actor.pk if isinstance(self.actor, AbstractBaseUser) else None,
+            imported_by_id=self.actor.pk if isinstance(self.actor, User) else None,
         )
 
     def append_audit(
@@ -226,6 +228,12 @@ def first_days(days: Iterable[tuple[K, dt.date]]) -> dict[K, dt.date]:
         if subject not in earliest or day < earliest[subject]:
             earliest[subject] = day
     return earliest
+
+
+def blocks_of(records: list[Written]) -> Iterator[list[Written]]:
+    """Records in portions, so that writing many of them needs no second copy of all."""
+    for start in range(0, len(records), BLOCK_ROWS):
+        yield records[start : start + BLOCK_ROWS]
 
 
 def columns_of(records: Iterable[Any], names: Sequence[str]) -> dict[str, list[Any]]:

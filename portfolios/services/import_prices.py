@@ -11,7 +11,7 @@ from portfolios.imports.cells import PRICE, QUANTITY, Row
 from portfolios.imports.report import ImportReport
 from portfolios.models import ChangeCause, CorporateAction, CorporateActionKind, PriceBar
 from portfolios.services.audit import Actor
-from portfolios.services.import_batches import Changes, FileImport, OnError, columns_of
+from portfolios.services.import_batches import Changes, FileImport, OnError, blocks_of, columns_of
 from portfolios.services.import_lookups import AssetLookup
 from portfolios.services.staleness import mark_assets_stale
 
@@ -104,10 +104,10 @@ class PriceImport(FileImport[Bar]):
             self.stale_from[asset] = min(stale_days)
 
     def write(self, changes: Changes[Bar]) -> None:
-        rows = changes.rows
-        columns = columns_of(rows, ("asset", "date", *FIGURES))
-        columns["adjusted_through"] = [self.adjusted_through.get(bar.asset) for bar in rows]
-        bulk_upsert(PriceBar, {**columns, "source": self.source}, key=("asset", "date"))
+        for bars in blocks_of(changes.rows):
+            columns = columns_of(bars, ("asset", "date", *FIGURES))
+            columns["adjusted_through"] = [self.adjusted_through.get(bar.asset) for bar in bars]
+            bulk_upsert(PriceBar, {**columns, "source": self.source}, key=("asset", "date"))
         mark_assets_stale(self.stale_from, ChangeCause.PRICE)
 
 

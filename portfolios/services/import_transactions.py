@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 
 from portfolio_site.kernel import clock
 from portfolio_site.kernel.bulk import bulk_upsert
@@ -77,7 +77,7 @@ class TransactionImport(FileImport[TransactionRow]):
         layout: str,
         create_portfolios: bool,
         base_currency: str,
-        owner: AbstractBaseUser | None,
+        owner: User | None,
     ) -> None:
         super().__init__(path, actor=actor, on_error=on_error)
         self.portfolio = portfolio
@@ -243,7 +243,7 @@ def transactions_import(
     layout: str = OWN_LAYOUT,
     create_portfolios: bool = False,
     base_currency: str = "",
-    owner: AbstractBaseUser | None = None,
+    owner: User | None = None,
 ) -> ImportReport:
     """Add transactions, and settle or correct those that are still pending or drafts.
 

@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Min
 
@@ -35,7 +35,7 @@ def portfolio_create(
     base_currency: str,
     inception_date: dt.date | None = None,
     risk_free: str = "",
-    owner: AbstractBaseUser | None = None,
+    owner: User | None = None,
     actor: Actor = None,
 ) -> Portfolio:
     """Raises ValidationError."""

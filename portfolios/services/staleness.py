@@ -13,7 +13,8 @@ def mark_portfolio_stale(portfolio: Portfolio, from_date: dt.date, cause: Change
 def mark_assets_stale(first_days: Mapping[int, dt.date], cause: ChangeCause) -> None:
     """`first_days` maps asset ids to the first day whose price or action changed."""
     StaleMark.objects.bulk_create(
-        StaleMark(asset_id=asset_id, from_date=day, cause=cause) for asset_id, day in sorted(first_days.items())
+        StaleMark(asset_id=asset_id, from_date=day, cause=cause)
+        for asset_id, day in sorted(first_days.items())
     )
 
 

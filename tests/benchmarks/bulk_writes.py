@@ -23,14 +23,16 @@ ORM_SHARE = 20
 DAY = "2018-02-07"
 FIGURES = [
     "correlation_1m", "correlation_3m", "correlation_6m", "correlation_1y", "correlation_3y", "rolling_20d",
-    "rolling_60d", "p_value_1m", "p_value_3m", "p_value_6m", "p_value_1y", "p_value_3y", "p_value_20d", "p_value_60d",
+    "rolling_60d", "p_value_1m", "p_value_3m", "p_value_6m", "p_value_1y", "p_value_3y", "p_value_20d",
+    "p_value_60d",
 ]  # fmt: skip
 
 
 def main() -> None:
     call_command("migrate", verbosity=0)
     Asset.objects.bulk_create(
-        Asset(symbol=f"A{number:03}", name="Bench", asset_class="equity", currency_id="USD") for number in range(ASSETS)
+        Asset(symbol=f"A{number:03}", name="Bench", asset_class="equity", currency_id="USD")
+        for number in range(ASSETS)
     )
     ids = np.array(Asset.objects.order_by("pk").values_list("pk", flat=True))
     left, right = np.triu_indices(ASSETS, 1)
@@ -54,8 +56,10 @@ def main() -> None:
         _write_plainly(names, rows)
 
     def orm() -> None:
-        part = [dict(zip(names, row, strict=True)) for row in rows[:: ORM_SHARE]]
-        AssetCorrelation.objects.bulk_create([AssetCorrelation(**row | {"quality": {}}) for row in part], batch_size=2000)
+        part = [dict(zip(names, row, strict=True)) for row in rows[::ORM_SHARE]]
+        AssetCorrelation.objects.bulk_create(
+            [AssetCorrelation(**row | {"quality": {}}) for row in part], batch_size=2000
+        )
 
     plain = "COPY" if connection.vendor == "postgresql" else "executemany"
     floor_seconds = _median(floor, clear=True)
@@ -92,7 +96,8 @@ def _write_plainly(names: list[str], rows: list[tuple[object, ...]]) -> None:
                     copy.write_row(row)
         else:
             marks = ", ".join("?" * len(names))
-            cursor.cursor.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", rows)
+            insert = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - our own names
+            cursor.cursor.executemany(insert, rows)
 
 
 def _median(operation: Callable[[], None], *, clear: bool, rounds: int = ROUNDS) -> float:

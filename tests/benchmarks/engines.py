@@ -28,11 +28,16 @@ def run_on_engines(module: str) -> list[Result]:
     results = []
     with engine_urls() as urls:
         for engine, url in urls.items():
-            environment = os.environ | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "portfolio_site.settings"}
+            environment = os.environ | {
+                "DATABASE_URL": url,
+                "DJANGO_SETTINGS_MODULE": "portfolio_site.settings",
+            }
             command = [sys.executable, "-m", module]
-            printed = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+            printed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)  # noqa: S603
             for line in json.loads(printed.stdout.splitlines()[-1]):
-                results.append(Result(f"{engine}: {line['name']}", line["seconds"], line["floor"], line["floor_seconds"]))
+                results.append(
+                    Result(f"{engine}: {line['name']}", line["seconds"], line["floor"], line["floor_seconds"])
+                )
     return results
 
 

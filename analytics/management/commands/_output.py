@@ -58,6 +58,8 @@ def progress_bar(total: int) -> Iterator[Callable[[AnalyticsRun], None]]:
         task = progress.add_task("Planned", total=total)
 
         def show(run: AnalyticsRun) -> None:
-            progress.update(task, completed=run.done, description=labels.get(run.stage, run.stage.capitalize()))
+            progress.update(
+                task, completed=run.done, description=labels.get(run.stage, run.stage.capitalize())
+            )
 
         yield show

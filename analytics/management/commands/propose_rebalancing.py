@@ -60,13 +60,16 @@ class Command(BaseCommand):
 
     def _print(self, found: Recommendation) -> None:
         content = found.as_json()
-        self.stdout.write(f"{content['portfolio']}  {content['date']}  {content['status']}  ({content['mode']})")
+        self.stdout.write(
+            f"{content['portfolio']}  {content['date']}  {content['status']}  ({content['mode']})"
+        )
         for reason in content["reasons"]:
             self.stdout.write(f"  {reason}")
         if found.proposal:
             self.stdout.write(
                 f"  value {content['value']}, cash {content['cash_before']} -> {content['cash_after']}, "
-                f"drift {content['drift_before']} -> {content['drift_after']}, cost {content['estimated_cost']}"
+                f"drift {content['drift_before']} -> {content['drift_after']}, "
+                f"cost {content['estimated_cost']}"
             )
         for action in content["actions"]:
             self.stdout.write(

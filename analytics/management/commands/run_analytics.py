@@ -22,7 +22,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--portfolio", action="append", default=[], metavar="CODE", help="only this portfolio; repeatable"
         )
-        parser.add_argument("--only", default="", metavar="SECTIONS", help=f"comma-separated: {', '.join(SECTIONS)}")
+        parser.add_argument(
+            "--only", default="", metavar="SECTIONS", help=f"comma-separated: {', '.join(SECTIONS)}"
+        )
         parser.add_argument("--format", choices=("text", "json"), default="text")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -4,7 +4,13 @@ from decimal import Decimal as D
 
 import pytest
 
-from analytics.calculations.drift import Band, band_destination, improvement_range, line_drift, portfolio_drift
+from analytics.calculations.drift import (
+    Band,
+    band_destination,
+    improvement_range,
+    line_drift,
+    portfolio_drift,
+)
 
 
 def test_c1_portfolio_drift_is_half_the_sum_of_deviations() -> None:
@@ -22,8 +28,8 @@ def test_drift_counts_cash_and_what_is_held_without_a_target() -> None:
 def test_c2_absolute_and_relative_deviation() -> None:
     fixed_income = line_drift(D(45), Band(target=D(50)))
     large_cap = line_drift(D(6), Band(target=D(10)))
-    assert (abs(fixed_income.deviation), abs(fixed_income.relative or 0)) == (5, 10)
-    assert (abs(large_cap.deviation), abs(large_cap.relative or 0)) == (4, 40)
+    assert (abs(fixed_income.deviation), abs(fixed_income.relative or 0)) == (D(5), D(10))
+    assert (abs(large_cap.deviation), abs(large_cap.relative or 0)) == (D(4), D(40))
 
 
 def test_relative_deviation_is_undefined_at_target_zero() -> None:

@@ -52,8 +52,12 @@ def best_by_enumeration(lines: Sequence[Line], rules: Rules) -> tuple[float, flo
     best = None
     for after in product(*(sorted(set(quantities_after(line, value))) for line in lines)):
         if is_allowed(lines, rules, after, value):
-            distance = sum(abs(q * line.price / value - line.target) for q, line in zip(after, lines, strict=True))
-            turnover = sum(abs(q - line.quantity) * line.price / value for q, line in zip(after, lines, strict=True))
+            distance = sum(
+                abs(q * line.price / value - line.target) for q, line in zip(after, lines, strict=True)
+            )
+            turnover = sum(
+                abs(q - line.quantity) * line.price / value for q, line in zip(after, lines, strict=True)
+            )
             answer = (float(distance), float(turnover))
             best = answer if best is None or answer < best else best
     return best
