@@ -16,7 +16,7 @@ PRECISION = Fraction(1, 10**7)
 
 # HiGHS has fixed absolute tolerances of 1e-6. Counting in tenths of the portfolio proves an optimum to
 # PRECISION; the rows of the limits count a thousand times finer, so that cash is right to 1e-10. With other
-# units it was slower and had to repair its answers, which it announces on standard output whatever it is told.
+# units it was slower and had to repair its answers, which it announces on standard output in any case.
 _HIGHS_TOLERANCE = 1e-6
 _UNIT = _HIGHS_TOLERANCE / float(PRECISION)
 _FINER = 1e3
@@ -133,7 +133,7 @@ def find_best_moves(choices: Sequence[Choice], limits: Limits) -> Solution | Non
 
 
 class _Programme:
-    """Blocks of one variable a line: parts bought, parts sold, buys?, sells?, exits?, distance; the largest."""
+    """Blocks of one variable a line: parts bought, parts sold, buys, sells, exits, distance; then the largest."""
 
     def __init__(self, choices: Sequence[Choice], limits: Limits) -> None:
         self.choices, self.time_limit = choices, limits.time_limit

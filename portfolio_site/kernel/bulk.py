@@ -71,7 +71,18 @@ def _plain_values(field: models.Field, values: Any, length: int) -> list[Any]:
             return values
     if isinstance(field, models.BooleanField | models.CharField | models.TextField):
         return list(values)
+    if isinstance(field, models.JSONField):
+        return _plain_documents(field, values)
     return [_plain_value(field, value) for value in values]
+
+
+def _plain_documents(field: models.Field, values: Any) -> list[Any]:
+    """Rows often share one object, and each object is written out once."""
+    documents: dict[int, Any] = {}
+    for value in values:
+        if id(value) not in documents:
+            documents[id(value)] = _plain_value(field, value)
+    return [documents[id(value)] for value in values]
 
 
 def _plain_dates(values: np.ndarray) -> list[Any]:

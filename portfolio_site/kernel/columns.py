@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 from django.core.exceptions import EmptyResultSet
-from django.db import connections, models
-from django.db.models import F, FloatField
+from django.db import connection, connections, models
+from django.db.models import F, FloatField, TextField
 from django.db.models.functions import Cast
 
 
@@ -16,10 +16,7 @@ def read_columns(rows: models.QuerySet[Any], *names: str) -> dict[str, np.ndarra
     foreign keys as int64 (they must not be NULL), everything else as objects.
     """
     fields = {name: rows.model._meta.get_field(name) for name in names}
-    picked = {
-        f"column_{name}": Cast(F(name), FloatField()) if isinstance(field, models.DecimalField) else F(name)
-        for name, field in fields.items()
-    }
+    picked = {f"column_{name}": _expression(name, field) for name, field in fields.items()}
     query = rows.annotate(**picked).values_list(*picked)
     try:
         sql, parameters = query.query.sql_with_params()
@@ -31,6 +28,16 @@ def read_columns(rows: models.QuerySet[Any], *names: str) -> dict[str, np.ndarra
             found = cursor.fetchall()
     columns = zip(*found, strict=True) if found else [()] * len(names)
     return {name: _array(fields[name], values) for name, values in zip(names, columns, strict=True)}
+
+
+def _expression(name: str, field: Any) -> Any:
+    if isinstance(field, models.DecimalField):
+        return Cast(F(name), FloatField())
+    is_date = isinstance(field, models.DateField) and not isinstance(field, models.DateTimeField)
+    if is_date and connection.vendor == "sqlite":
+        # As text, which numpy reads at once; a declared date would be parsed value by value.
+        return Cast(F(name), TextField())
+    return F(name)
 
 
 def _array(field: models.Field, values: Any) -> np.ndarray:

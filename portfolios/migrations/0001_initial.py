@@ -682,7 +682,12 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(
                             models.Q(("kind", "split"), _negated=True),
-                            models.Q(("ratio_new__gt", 0), ("ratio_old__gt", 0)),
+                            models.Q(
+                                ("ratio_new__isnull", False),
+                                ("ratio_new__gt", 0),
+                                ("ratio_old__isnull", False),
+                                ("ratio_old__gt", 0),
+                            ),
                             _connector="OR",
                         ),
                         name="corporate_actions_split_has_ratio",
@@ -690,7 +695,7 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(
                             models.Q(("kind", "cash_dividend"), _negated=True),
-                            ("amount__gt", 0),
+                            models.Q(("amount__isnull", False), ("amount__gt", 0)),
                             _connector="OR",
                         ),
                         name="corporate_actions_dividend_has_amount",

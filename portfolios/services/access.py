@@ -9,9 +9,7 @@ from portfolios.services.audit import Actor, audit_append
 
 
 @transaction.atomic
-def access_grant(
-    user: User, portfolio: Portfolio, role: PortfolioRole, *, actor: Actor = None
-) -> bool:
+def access_grant(user: User, portfolio: Portfolio, role: PortfolioRole, *, actor: Actor = None) -> bool:
     """Give a user a role on a portfolio; False when the user had it already."""
     _, is_new = PortfolioAccess.objects.get_or_create(user_id=user.pk, portfolio=portfolio, role=role)
     if is_new:

@@ -98,7 +98,8 @@ def migrate(*targets: tuple[str, str | None]) -> None:
 @pytest.fixture
 def whole_again(transactional_db: None) -> Iterator[None]:
     yield
-    migrate()
+    if own_tables() != FACTS.keys() | ANALYTICS.keys():
+        migrate()
 
 
 def schema() -> dict[str, object]:
@@ -121,8 +122,6 @@ def test_back_to_nothing_and_forward_again(whole_again: None) -> None:
     before, currencies = schema(), set(Currency.objects.values_list("code", "name", "minor_units"))
     make.make_correlation(make.make_asset(), make.make_asset())
     make.make_audit_event(make.make_portfolio())
-    migrate(("analytics", None))
-    assert own_tables() == FACTS.keys()
     migrate(("portfolios", None))
     assert own_tables() == set()
     migrate()

@@ -69,6 +69,7 @@ def test_every_task_exists_and_takes_its_arguments() -> None:
         assert set(default.arguments.get("only", [])) <= set(SECTIONS)
 
 
+@pytest.mark.django_db(transaction=True)  # beat closes the connection that it finds
 def test_beat_starts_with_the_defaults() -> None:
     CodeDefaultsScheduler(app=current_app, lazy=True).setup_schedule()
     assert PeriodicTask.objects.filter(name__in=[default.name for default in DEFAULT_SCHEDULES]).count() == len(

@@ -23,5 +23,5 @@ def backward(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("analytics", "0002_initial")]
+    dependencies = [("analytics", "0001_initial")]
     operations = [migrations.RunPython(forward, backward)]
