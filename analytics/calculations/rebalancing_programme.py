@@ -59,6 +59,10 @@ class Choice:
         weight = self.weight_after(move)
         return max(Fraction(0), weight - self.high, self.low - weight)
 
+    @property
+    def may_improve(self) -> bool:
+        return bool(self.buys) if self.held < self.low else bool(self.sells) or self.exit
+
     def neighbours(self, weight: Fraction) -> tuple[Move | None, Move | None]:
         """The moves that end nearest to `weight`: at or below it, and above it."""
         lots = floor((weight - self.held) / self.lot)
@@ -101,7 +105,7 @@ def is_feasible(choices: Sequence[Choice], limits: Limits) -> bool:
 
 
 def find_best_moves(choices: Sequence[Choice], limits: Limits) -> Solution | None:
-    """The moves of least distance; among them of least turnover; among them of the smallest largest distance.
+    """The moves of least distance; among them of least turnover; among them the evenest in what they leave.
 
     Standing still wins where it is as good to PRECISION. None when no moves obey the limits; TimeoutError
     when none were found in time. The time limit holds for each stage.
@@ -133,7 +137,7 @@ def find_best_moves(choices: Sequence[Choice], limits: Limits) -> Solution | Non
 
 
 class _Programme:
-    """Blocks of one variable a line: parts bought, parts sold, buys, sells, exits, distance; then the largest."""
+    """Variables, one a line: parts bought, parts sold, buys, sells, exits, distance; then the largest one."""
 
     def __init__(self, choices: Sequence[Choice], limits: Limits) -> None:
         self.choices, self.time_limit = choices, limits.time_limit
@@ -175,7 +179,8 @@ class _Programme:
     def _add_distance(self, i: int, choice: Choice) -> None:
         """distance >= each line that touches the true, convex distance from below."""
         n = len(self.choices)
-        self._add_sparse_row({6 * n: 1, 5 * n + i: -1}, low=0)
+        if choice.may_improve:
+            self._add_sparse_row({6 * n: 1, 5 * n + i: -1}, low=0)
         supports = [(Fraction(1), choice.high, Fraction(0)), (Fraction(-1), choice.low, Fraction(0))]
         for edge in {choice.low, choice.high} if not self.fine[i] else ():
             # No move ends between neighbours: their chord excludes nothing, and makes the relaxation tight.

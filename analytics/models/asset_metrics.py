@@ -11,7 +11,7 @@ def _figure() -> models.FloatField:
 class AssetPerformanceMetrics(ComputedRow):
     """Technical indicators, returns and risk of one asset on one day, from split-adjusted prices."""
 
-    asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="metrics")
+    asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="metrics", db_index=False)
     calculation_date = models.DateField()
 
     close = _figure()

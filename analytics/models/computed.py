@@ -4,10 +4,14 @@ from analytics.models.runs import AnalyticsRun
 
 
 class ComputedRow(models.Model):
-    """What every computed row carries: who wrote it, from which inputs, with which code, what is unknown."""
+    """What every computed row carries: who wrote it, from which inputs, with which code, what is unknown.
+
+    Foreign keys of the history tables have no index of their own where a unique key begins with them or nobody
+    reads by them: each index costs a write of millions of rows.
+    """
 
     run = models.ForeignKey(
-        AnalyticsRun, on_delete=models.PROTECT, null=True, editable=False, related_name="+"
+        AnalyticsRun, on_delete=models.PROTECT, null=True, editable=False, related_name="+", db_index=False
     )
     inputs_hash = models.CharField(max_length=32, blank=True, default="", editable=False)
     engine_version = models.CharField(max_length=16, blank=True, default="", editable=False)

@@ -16,7 +16,7 @@ def _count() -> models.IntegerField:
 class AssetCorrelation(ComputedRow):
     """How two assets moved together, by window, with the evidence that it was not chance."""
 
-    asset1 = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    asset1 = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+", db_index=False)
     asset2 = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
     calculation_date = models.DateField()
 

@@ -12,7 +12,9 @@ def _figure() -> models.FloatField:
 class PortfolioPerformanceHistory(ComputedRow):
     """One portfolio on one day, in its base currency. Returns and ratios are fractions, losses positive."""
 
-    portfolio = models.ForeignKey(Portfolio, on_delete=models.PROTECT, related_name="performance_history")
+    portfolio = models.ForeignKey(
+        Portfolio, on_delete=models.PROTECT, related_name="performance_history", db_index=False
+    )
     snapshot_date = models.DateField()
 
     total_value = money_field(null=True)
@@ -50,7 +52,9 @@ class PortfolioPerformanceHistory(ComputedRow):
     var_99 = _figure()
     beta = _figure()
     alpha = _figure()
-    benchmark = models.ForeignKey(Asset, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    benchmark = models.ForeignKey(
+        Asset, on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
     benchmark_return = _figure()
     benchmark_cumulative_return = _figure()
     excess_return = _figure()

@@ -1,8 +1,13 @@
+from decimal import Decimal
+
 from django.db import models
 from django.db.models import Q
 
 from portfolio_site.kernel.fields import money_field, percent_field
 from portfolios.models import CostMethod, Portfolio
+
+# A policy that is not stored yet has these values as they are.
+NOTHING = Decimal(0)
 
 
 class RebalanceMode(models.TextChoices):
@@ -23,12 +28,12 @@ class RebalancingPolicy(models.Model):
 
     portfolio = models.OneToOneField(Portfolio, on_delete=models.PROTECT, related_name="rebalancing_policy")
     mode = models.CharField(max_length=12, choices=RebalanceMode.choices, default=RebalanceMode.BANDS)
-    cash_target_percentage = percent_field(default=0)
-    cash_reserve = money_field(default=0, help_text="Base currency")
-    minimum_trade = money_field(default=0, help_text="Base currency")
-    fee_per_trade = money_field(default=0, help_text="Base currency")
+    cash_target_percentage = percent_field(default=NOTHING)
+    cash_reserve = money_field(default=NOTHING, help_text="Base currency")
+    minimum_trade = money_field(default=NOTHING, help_text="Base currency")
+    fee_per_trade = money_field(default=NOTHING, help_text="Base currency")
     cost_rate = models.DecimalField(
-        max_digits=9, decimal_places=8, default=0, help_text="Fraction of traded value"
+        max_digits=9, decimal_places=8, default=NOTHING, help_text="Fraction of traded value"
     )
     turnover_cap = models.DecimalField(
         max_digits=9, decimal_places=6, null=True, blank=True, help_text="Largest turnover, fraction of value"

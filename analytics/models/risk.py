@@ -19,7 +19,9 @@ class RiskLevel(models.TextChoices):
 class PortfolioRiskMetrics(ComputedRow):
     """Risk of one portfolio over the last three years of its returns. Losses are positive fractions."""
 
-    portfolio = models.ForeignKey(Portfolio, on_delete=models.PROTECT, related_name="risk_metrics")
+    portfolio = models.ForeignKey(
+        Portfolio, on_delete=models.PROTECT, related_name="risk_metrics", db_index=False
+    )
     calculation_date = models.DateField()
 
     sharpe_ratio = _figure()

@@ -99,7 +99,13 @@ def run_request(
     from_date: dt.date | None = None,
     only: Sequence[str] = (),
 ) -> AnalyticsRun:
-    """Plan a run and hand it to the workers."""
+    """Plan a run and hand it to the workers.
+
+    Whoever names portfolios wants to see them computed anew, so these are computed from their beginning; a
+    run over everything does what is stale.
+    """
+    if portfolio_codes and from_date is None:
+        from_date = BEGINNING
     run = run_create(actor=actor, from_date=from_date, portfolio_codes=portfolio_codes, only=only)
     if run is None:  # cannot be: empty runs are kept
         raise RunError("the run could not be stored.")

@@ -394,6 +394,7 @@ class Migration(migrations.Migration):
                 (
                     "asset",
                     models.ForeignKey(
+                        db_index=False,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="price_bars",
                         to="portfolios.asset",

@@ -12,7 +12,7 @@ class PriceBar(models.Model):
     split up to that day, and nobody may do so again.
     """
 
-    asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="price_bars")
+    asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="price_bars", db_index=False)
     date = models.DateField()
     open = price_field(null=True, blank=True)
     high = price_field(null=True, blank=True)

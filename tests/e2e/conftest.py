@@ -2,7 +2,7 @@
 
 import pytest
 from django.core.management import call_command
-from django.db import transaction
+from django.db import connection, transaction
 from pytest_django.plugin import DjangoDbBlocker
 
 from tests.support.demo_house import DemoHouse, fingerprints, read_tables
@@ -12,6 +12,8 @@ from tests.support.demo_house import DemoHouse, fingerprints, read_tables
 def demo_house(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> DemoHouse:
     """Load and compute twice, keep what was stored, and leave the database as it was."""
     with pytest.MonkeyPatch.context() as patch, django_db_blocker.unblock(), transaction.atomic():
+        # SQLite in memory walks the journal of an open savepoint at every statement: minutes, not seconds.
+        patch.setattr(connection.features, "uses_savepoints", False)
         patch.setenv("DEMO_PASSWORD", "only-for-these-tests-0123456789")
         call_command("load_demo")
         call_command("run_analytics")
