@@ -62,8 +62,8 @@ demo: $(INSTALLED) ## load real data, compute everything and serve it on PORT; S
 
 test: export DEBUG := 1
 test: $(INSTALLED) ## all tests on SQLite, then what touches data again on a real PostgreSQL and Valkey
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -p tests.support.services -m services $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -p tests.support.scheduling $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -p tests.support.scheduling -p tests.support.services -m services $(ARGS)
 
 lint: $(INSTALLED) ## format and style
 	$(BIN)/ruff format --check .

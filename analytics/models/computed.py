@@ -6,8 +6,8 @@ from analytics.models.runs import AnalyticsRun
 class ComputedRow(models.Model):
     """What every computed row carries: who wrote it, from which inputs, with which code, what is unknown.
 
-    Foreign keys of the history tables have no index of their own where a unique key begins with them or nobody
-    reads by them: each index costs a write of millions of rows.
+    Foreign keys of the history tables have no index of their own where a unique key begins with them or
+    nobody reads by them: each index costs a write of millions of rows.
     """
 
     run = models.ForeignKey(

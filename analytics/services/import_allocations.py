@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analytics.models import PortfolioAllocation, RebalanceFrequency, RebalancingPolicy
+from analytics.services.staleness import mark_targets_changed
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.imports.cells import PERCENT, Row
 from portfolios.imports.report import ImportReport
@@ -172,6 +173,8 @@ class AllocationImport(FileImport[Target]):
         for portfolio in self.without_cash:
             self._set_cash(portfolio, Decimal(0))
             self.report.notes.append(f"{portfolio.code}: cash is no target any more")
+        for portfolio in self.after:
+            mark_targets_changed(portfolio)
 
     def _set_line(self, line: PortfolioAllocation, values: dict[str, Any]) -> None:
         symbol = line.asset.symbol

@@ -20,6 +20,8 @@ from analytics.selectors.planning import (
 
 SECTIONS = ("assets", "correlations", "performance", "risk", "benchmarks", "rebalancing")
 PORTFOLIO_SECTIONS = {"performance", "risk", "benchmarks", "rebalancing"}
+# What stands in one row a line, as of the latest day: there is no history to catch up with.
+LATEST_SECTIONS = {"benchmarks", "rebalancing"}
 # About 30 MB of metric columns over five years: small enough for a worker, large enough to amortise a query.
 ASSETS_PER_CHUNK = 100
 PORTFOLIOS_PER_CHUNK = 25
@@ -54,8 +56,8 @@ def run_plan(
 ) -> Plan:
     """The chunks of a run up to `through`.
 
-    Without `from_date`: what is stale or not yet computed. `portfolio_codes` limits the run to some portfolios
-    and their assets, `only` to some sections.
+    Without `from_date`: what is stale or not yet computed. `portfolio_codes` limits the run to some
+    portfolios and their assets, `only` to some sections.
     """
     sections = set(only or SECTIONS)
     stale = staleness(through)
@@ -68,9 +70,12 @@ def run_plan(
     # One portfolio's run leaves the correlations of the whole house alone, unless they are asked for.
     if "correlations" in sections and (not portfolio_codes or "correlations" in only):
         chunks += _correlation_chunks(through, from_date, stale, all_pairs="correlations" in only)
-    if sections & PORTFOLIO_SECTIONS:
+    wanted = sections & PORTFOLIO_SECTIONS
+    if wanted and wanted <= LATEST_SECTIONS:
+        chunks += _portfolio_chunks(dict.fromkeys((p.pk for p in portfolios), through), sorted(wanted))
+    elif wanted:
         first_days = portfolio_first_days(portfolios, through, from_date, stale)
-        chunks += _portfolio_chunks(first_days, sorted(sections & PORTFOLIO_SECTIONS))
+        chunks += _portfolio_chunks(first_days, sorted(wanted))
     return Plan(chunks, stale.watermark)
 
 
@@ -108,7 +113,7 @@ def _correlation_chunks(
 
 
 def _resumption_day(last: dt.date | None, through: dt.date) -> dt.date:
-    """The day after the last one. The last one again when its week is over: it may have become a week's end."""
+    """The day after the last one; the last one again when its week is over, for it may have become its end."""
     if last is None:
         return dt.date.min
     week_is_over = last.isocalendar()[:2] < through.isocalendar()[:2]

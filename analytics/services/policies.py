@@ -5,6 +5,7 @@ from typing import Any
 from django.db import transaction
 
 from analytics.models import RebalancingPolicy
+from analytics.services.staleness import mark_targets_changed
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.models import Portfolio
 from portfolios.services.audit import Actor, audit_append
@@ -37,6 +38,7 @@ def policy_update(portfolio: Portfolio, *, actor: Actor = None, **changes: Any) 
     policy.version += 1
     policy.full_clean()
     policy.save()
+    mark_targets_changed(portfolio)
     audit_append(
         action="policy.changed",
         object_type="rebalancing_policy",

@@ -7,11 +7,11 @@ from typing import Any
 from analytics.models import AnalyticsRun, PortfolioPerformanceHistory
 from analytics.selectors.portfolio_panels import PanelFault, PortfolioPanel, portfolio_panels
 from analytics.services import allocation_analysis, benchmarks, rebalancing_events, risk_metrics, snapshots
+from analytics.services.planning import LATEST_SECTIONS
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.models import Portfolio
 
 Written = tuple[dict[str, int], list[str]]
-LATEST_SECTIONS = {"benchmarks", "rebalancing"}
 
 
 def portfolio_figures_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:

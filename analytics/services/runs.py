@@ -19,7 +19,7 @@ from analytics.calculations.constants import ENGINE_VERSION
 from analytics.models import AnalyticsRun, ChunkKind, ChunkStatus, RunChunk, RunStatus
 from analytics.services.asset_metrics import asset_metrics_write
 from analytics.services.correlations import correlations_write
-from analytics.services.planning import SECTIONS, run_plan
+from analytics.services.planning import LATEST_SECTIONS, SECTIONS, run_plan
 from analytics.services.portfolio_figures import portfolio_figures_write
 from portfolio_site.kernel import clock
 from portfolio_site.kernel.locks import lock_rows, wait_for_writers
@@ -104,7 +104,7 @@ def run_request(
     Whoever names portfolios wants to see them computed anew, so these are computed from their beginning; a
     run over everything does what is stale.
     """
-    if portfolio_codes and from_date is None:
+    if portfolio_codes and from_date is None and set(only or SECTIONS) - LATEST_SECTIONS:
         from_date = BEGINNING
     run = run_create(actor=actor, from_date=from_date, portfolio_codes=portfolio_codes, only=only)
     if run is None:  # cannot be: empty runs are kept

@@ -37,8 +37,8 @@ FOREIGN = {
     "asset2": "asset2__symbol",
     "benchmark": "benchmark__symbol",
 }
-# One worker loads the demo once; `services` runs these tests on PostgreSQL too.
-DEMO_MARKS = [pytest.mark.django_db, pytest.mark.services, pytest.mark.xdist_group("demo")]
+# With `django_db` they come before the tests that empty the database; `services`: on PostgreSQL too.
+DEMO_MARKS = [pytest.mark.django_db, pytest.mark.services]
 
 Fingerprints = dict[str, np.ndarray]
 

@@ -2,6 +2,7 @@
 
 import argparse
 import datetime as dt
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,19 @@ def portfolios_named(codes: Sequence[str]) -> list[Portfolio]:
     if missing:
         raise CommandError(f"there is no portfolio {', '.join(missing)}.")
     return [found[code] for code in dict.fromkeys(codes)]
+
+
+@contextmanager
+def solver_silence() -> Iterator[None]:
+    """HiGHS can print to the process's own standard output, whatever it is told: into stderr with it."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 @contextmanager

@@ -3,7 +3,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from analytics.management.commands._output import date_argument, decimal_argument, portfolios_named
+from analytics.management.commands._output import (
+    date_argument,
+    decimal_argument,
+    portfolios_named,
+    solver_silence,
+)
 from analytics.models import EventType, RebalanceMode
 from analytics.services.rebalancing_events import Trigger, event_propose
 from analytics.services.rebalancing_recommendation import (
@@ -48,7 +53,8 @@ class Command(BaseCommand):
         )
         recommendations = []
         for portfolio in portfolios_named(options["portfolio"]):
-            recommendation = rebalancing_recommend(portfolio, options["date"], overrides)
+            with solver_silence():
+                recommendation = rebalancing_recommend(portfolio, options["date"], overrides)
             if recommendation.status == "ready" and not options["dry_run"]:
                 event_propose(recommendation, Trigger(EventType.MANUAL, {"command": "propose_rebalancing"}))
             recommendations.append(recommendation)

@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from analytics.management.commands._output import date_argument, progress_bar
+from analytics.management.commands._output import date_argument, progress_bar, solver_silence
 from analytics.models import AnalyticsRun, RunStatus
 from analytics.services.planning import SECTIONS
 from analytics.services.runs import RunError, run_create, run_execute
@@ -46,7 +46,7 @@ class Command(BaseCommand):
         if run is None:
             self.report({"date": None, "run": None, "rows": {}, "seconds": 0.0, "issues": []}, output)
             return
-        with progress_bar(run.total) as show:
+        with solver_silence(), progress_bar(run.total) as show:
             run_execute(run, show)
         result = {
             "date": run.calculation_date.isoformat(),

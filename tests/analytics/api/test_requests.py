@@ -7,6 +7,7 @@ from unittest.mock import patch
 import pytest
 
 from analytics.models import AnalyticsRun
+from analytics.services.runs import BEGINNING
 from portfolios.models import Portfolio, PortfolioRole
 from tests.support.api import REQUESTS, client_of, detail_url, pointers, portfolio_url
 from tests.support.factories import (
@@ -40,9 +41,9 @@ def request(portfolio: Portfolio, action: str, user: Any = None, body: Any = Non
 @pytest.mark.parametrize(
     ("action", "body", "only", "from_date"),
     [
-        ("recompute", None, [], None),
-        ("recompute", {}, [], None),
-        ("recompute", {"from_date": None}, [], None),
+        ("recompute", None, [], BEGINNING),
+        ("recompute", {}, [], BEGINNING),
+        ("recompute", {"from_date": None}, [], BEGINNING),
         (
             "recompute",
             {"from_date": "2024-03-01", "only": ["risk", "benchmarks"]},

@@ -154,9 +154,12 @@ def test_a_split_restates_the_whole_series_of_its_asset_alone(house: House) -> N
 def test_a_split_in_prices_that_contain_it_restates_its_holders_from_the_beginning(house: House) -> None:
     PriceBar.objects.filter(asset=house.acme).update(adjusted_through=LAST_DAY)
     split(house)
-    run()
-    first = history_of(house.home).earliest("snapshot_date")
-    assert first.quality == {} or "run" not in first.quality
+    done = run()
+    # What the source published as 100 had been traded at 200, so the first buy was at half its value.
+    second = history_of(house.home).get(snapshot_date=DAYS[1])
+    assert second.run_id == done.pk
+    assert second.unrealized_pnl is not None
+    assert second.unrealized_pnl > 40_000
     assert computed_tables() == undisturbed_tables(from_date=BEGINNING)
 
 
@@ -218,16 +221,24 @@ def test_a_new_portfolio_is_computed_from_its_first_booking_on(house: House) -> 
 
 
 def test_a_later_price_never_values_an_earlier_day(house: House) -> None:
-    before = dict(history_of(house.abroad).values_list("snapshot_date", "total_value"))
+    def values() -> dict[dt.date, Decimal | None]:
+        return dict(history_of(house.abroad).values_list("snapshot_date", "total_value"))
+
+    with_all_prices = values()
     PriceBar.objects.filter(asset=house.rhein, date__lt=CHANGED).delete()
     mark_asset_stale(house.rhein, FIRST_DAY, ChangeCause.PRICE)
     run()
-    for row in history_of(house.abroad):
-        if DAYS[2] <= row.snapshot_date < CHANGED:
-            assert row.total_value is None
-            assert "RHEIN" in row.quality["total_value"]
+    late = values()
+    PriceBar.objects.filter(asset=house.rhein).update(close=Decimal(5_000))
+    mark_asset_stale(house.rhein, FIRST_DAY, ChangeCause.PRICE)
+    run()
+    for day, value in values().items():
+        if day < CHANGED:
+            assert value == late[day]
         else:
-            assert row.total_value == before[row.snapshot_date]
+            assert late[day] == with_all_prices[day] != value
+    before = history_of(house.abroad).get(snapshot_date=DAYS[99])
+    assert before.quality["prices"] == "RHEIN: at cost"
 
 
 def test_a_missing_rate_of_exchange_is_carried_a_week_and_then_unknown(house: House) -> None:
