@@ -37,6 +37,8 @@ def correlations_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:
         own = bars[asset_id]
         returns[row, np.searchsorted(calendar, own.dates)] = simple_returns(own.close)
     hashes = _hashes(returns, calendar)
+    # A bar yet to come is no reason for a row: an asset enters with its first one.
+    first_columns = np.array([np.searchsorted(calendar, bars[asset_id].dates[0]) for asset_id in ids])
     held = held_assets(days[-1])
     # A week is over when the run's day lies behind its last session, also when the chunk ends within it.
     all_pairs_on = week_ends(trading_days(days[0], days[-1] + ONE_WEEK), run.calculation_date)
@@ -46,7 +48,8 @@ def correlations_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:
     written = gathered = 0
     for day in days:
         column = int(np.searchsorted(calendar, np.datetime64(day)))
-        pairs = _pairs(ids, None if day in all_pairs_on else held.together_on(day))
+        listed = np.flatnonzero(first_columns <= column)
+        pairs = _pairs(ids, listed, None if day in all_pairs_on else held.together_on(day))
         if len(pairs[0]) == 0:
             continue
         pending.append(_rows(run, day, ids, returns[:, : column + 1], pairs, hashes[:, column]))
@@ -57,10 +60,14 @@ def correlations_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:
     return {TABLE: written + _write(pending)}, []
 
 
-def _pairs(ids: np.ndarray, wanted: set[tuple[int, int]] | None) -> tuple[np.ndarray, np.ndarray]:
+def _pairs(
+    ids: np.ndarray, listed: np.ndarray, wanted: set[tuple[int, int]] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the pairs among the `listed` assets: all of them, or the wanted ones (asset ids)."""
     if wanted is None:
-        return np.triu_indices(len(ids), 1)
-    place = {int(asset_id): row for row, asset_id in enumerate(ids)}
+        left, right = np.triu_indices(len(listed), 1)
+        return listed[left], listed[right]
+    place = {int(ids[row]): int(row) for row in listed}
     found = sorted((place[a], place[b]) for a, b in wanted if a in place and b in place)
     left, right = np.array(found, dtype=np.intp).reshape(-1, 2).T
     return left, right

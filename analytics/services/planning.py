@@ -113,7 +113,7 @@ def _correlation_chunks(
 
 
 def _resumption_day(last: dt.date | None, through: dt.date) -> dt.date:
-    """The day after the last one; the last one again when its week is over, for it may have become its end."""
+    """The day after the last one; the last one again when its week is over: it may have become its end."""
     if last is None:
         return dt.date.min
     week_is_over = last.isocalendar()[:2] < through.isocalendar()[:2]

@@ -182,7 +182,7 @@ def run_finalise(run_id: int) -> bool:
         else:
             run.status = RunStatus.FAILED if failed == len(chunks) else RunStatus.PARTIAL
             run.error = f"{failed} of {len(chunks)} chunks failed."
-        run.stage, run.finished_at = "finished", clock.now()
+        run.stage, run.done, run.finished_at = "finished", run.total, clock.now()
         run.save()
         if run.status == RunStatus.SUCCEEDED:
             _marks_consume(run)

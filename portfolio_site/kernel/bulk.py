@@ -29,9 +29,9 @@ def bulk_upsert(
     """Write rows given as columns; return how many were inserted or changed.
 
     `columns` maps field names to sequences of equal length, or to one value for all rows. None, NaN, NaT and
-    infinity become NULL. `key` names the fields of a unique constraint. Fields in `provenance` (who wrote the row,
-    when) are written with a change but are no change by themselves. With `insert=False` only rows that
-    exist are updated.
+    infinity become NULL. `key` names the fields of a unique constraint. Fields in `provenance` (who wrote
+    the row, when) are written with a change but are no change by themselves. With `insert=False` only rows
+    that exist are updated.
     """
     length = _length(columns)
     if length == 0:
@@ -179,7 +179,8 @@ def _insert_sql(
     key_names = [str(fields[name].column) for name in key]
     update = [str(fields[name].column) for name in fields if name not in key]
     compare = [str(fields[name].column) for name in fields if name not in key and name not in provenance]
-    sql = f"INSERT INTO {table} ({', '.join(_quoted(names))}) {values} ON CONFLICT ({', '.join(_quoted(key_names))})"
+    conflict = f"ON CONFLICT ({', '.join(_quoted(key_names))})"
+    sql = f"INSERT INTO {table} ({', '.join(_quoted(names))}) {values} {conflict}"
     if not compare:
         return f"{sql} DO NOTHING"
     assignments = ", ".join(f"{name} = excluded.{name}" for name in _quoted(update))

@@ -11,7 +11,15 @@ from django.core.management import CommandError, call_command
 from analytics.models import AnalyticsRun, AssetPerformanceMetrics, PortfolioPerformanceHistory
 from portfolios.models import TransactionKind
 from tests.support import factories as make
-from tests.support.house import DAYS, FIRST_DAY, LAST_DAY, House, computed_tables, make_house, undisturbed_tables
+from tests.support.house import (
+    DAYS,
+    FIRST_DAY,
+    LAST_DAY,
+    House,
+    computed_tables,
+    make_house,
+    undisturbed_tables,
+)
 
 pytestmark = pytest.mark.django_db
 HISTORY = PortfolioPerformanceHistory._meta.db_table
@@ -92,7 +100,9 @@ def test_one_day_computes_that_day_for_everything(house: House) -> None:
 
 def test_a_span_computes_its_days(house: House) -> None:
     answer("run_analytics", "--from", DAYS[10].isoformat(), "--to", DAYS[19].isoformat())
-    days = PortfolioPerformanceHistory.objects.filter(portfolio=house.home).values_list("snapshot_date", flat=True)
+    days = PortfolioPerformanceHistory.objects.filter(portfolio=house.home).values_list(
+        "snapshot_date", flat=True
+    )
     assert sorted(days) == DAYS[10:20]
 
 

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import connection
 
 from analytics import tasks
-from analytics.models import AnalyticsRun, ChunkStatus, RunStatus
+from analytics.models import AnalyticsRun, ChunkKind, ChunkStatus, RunStatus
 from analytics.services.runs import run_create, run_request
 from portfolios.models import ChangeCause, StaleMark
 from portfolios.services.staleness import mark_asset_stale
@@ -50,6 +50,7 @@ def worker_in_thread(celery: Celery) -> Iterator[threading.Event]:
     def look(**kwargs: Any) -> None:
         if AnalyticsRun.objects.filter(finished_at__isnull=False).exists():
             closed.set()
+        connection.close()  # the thread's own
 
     task_postrun.connect(look, weak=False, dispatch_uid="look")
     try:
@@ -121,7 +122,7 @@ def test_a_worker_outlives_a_chunk_that_fails(
     def fail(*arguments: Any) -> Any:
         raise ZeroDivisionError("by design")
 
-    monkeypatch.setitem(tasks.runs._WRITERS, "assets", fail)
+    monkeypatch.setitem(tasks.runs._WRITERS, ChunkKind.ASSETS, fail)
     requested = run_request(actor=None)
     with worker_in_thread(broker) as closed:
         assert closed.wait(PATIENCE)

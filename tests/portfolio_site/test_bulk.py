@@ -80,7 +80,13 @@ def test_a_difference_in_provenance_alone_changes_nothing() -> None:
     def write(run: AnalyticsRun, closes: list[float]) -> int:
         return bulk_upsert(
             AssetPerformanceMetrics,
-            {"asset": asset.pk, "calculation_date": [DAY, NEXT_DAY], "close": closes, "run": run.pk, **COMPUTED},
+            {
+                "asset": asset.pk,
+                "calculation_date": [DAY, NEXT_DAY],
+                "close": closes,
+                "run": run.pk,
+                **COMPUTED,
+            },
             key=("asset", "calculation_date"),
             provenance=("run",),
         )
@@ -169,7 +175,14 @@ def test_json_booleans_moments_and_whole_numbers_come_back_as_given() -> None:
     notes = [{"a": [1, None, "é"], "b": 0.1}, []]
     common = {"target": "prices", "file_name": "", "layout": "", "rejects": [[], []]}
     counts = {name: np.array([1, 2]) for name in ("read", "created", "unchanged", "updated", "rejected")}
-    columns = {"id": [901, 902], "sha256": ["x", "y"], "notes": notes, "created_at": moment, **common, **counts}
+    columns = {
+        "id": [901, 902],
+        "sha256": ["x", "y"],
+        "notes": notes,
+        "created_at": moment,
+        **common,
+        **counts,
+    }
     assert bulk_upsert(ImportBatch, columns, key=("id",)) == 2
     assert list(ImportBatch.objects.order_by("id").values_list("id", "notes", "created_at", "read")) == [
         (901, notes[0], moment, 1),
@@ -211,7 +224,7 @@ def test_a_key_without_other_columns_leaves_what_exists() -> None:
 
 def test_unequal_columns_and_none_at_all_are_errors() -> None:
     asset = make.make_asset()
-    with pytest.raises(ValueError, match="differ in length.*'date': 2.*'close': 1"):
+    with pytest.raises(ValueError, match=r"differ in length.*'date': 2.*'close': 1"):
         bulk_upsert(PriceBar, {"asset": asset.pk, "date": [DAY, NEXT_DAY], "close": [1.0]}, key=KEY)
     with pytest.raises(ValueError, match="at least one column"):
         bulk_upsert(PriceBar, {"asset": asset.pk, "date": DAY, "close": 1.0}, key=KEY)
@@ -226,7 +239,7 @@ def test_no_rows_are_no_work(nothing: Any, django_assert_num_queries: Any) -> No
 
 def test_a_row_that_breaks_a_constraint_stops_all_of_them() -> None:
     asset = make.make_asset()
-    with pytest.raises(IntegrityError, match="(?i)check"):
+    with pytest.raises(IntegrityError, match=r"(?i)check"):
         write_bars(asset, [1.0, -1.0])
     assert not PriceBar.objects.exists()
 

@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 
 from portfolio_site.kernel.canonical import canonical_json, decimal_text, sha256_of
 
-decimals = st.decimals(allow_nan=False, allow_infinity=False, places=12, min_value=-(10**15), max_value=10**15)
+decimals = st.decimals(
+    allow_nan=False, allow_infinity=False, places=12, min_value=-(10**15), max_value=10**15
+)
 zones = st.timedeltas(dt.timedelta(hours=-14), dt.timedelta(hours=14)).map(dt.timezone)
 moments = st.datetimes(timezones=zones, min_value=dt.datetime(1900, 1, 2), max_value=dt.datetime(2100, 1, 1))
 scalars = st.none() | st.booleans() | st.integers() | st.text() | decimals | st.dates() | moments
-values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5
+)
 
 
 @given(decimals)
@@ -73,7 +77,7 @@ def test_the_text_and_its_hash_by_hand() -> None:
 @pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
 @pytest.mark.parametrize("kind", [float, Decimal])
 def test_what_is_no_number_is_refused(kind: type[float] | type[Decimal], number: str) -> None:
-    with pytest.raises(ValueError, match="canonical form|not JSON compliant"):
+    with pytest.raises(ValueError, match=r"canonical form|not JSON compliant"):
         canonical_json({"value": [kind(number)]})
 
 

@@ -53,7 +53,9 @@ def test_the_order_and_the_filter_of_the_query_hold() -> None:
 
 @pytest.mark.parametrize("symbols", [["NONE"], []], ids=["no match", "empty list"])
 def test_no_rows_are_empty_arrays_of_their_kind(symbols: list[str]) -> None:
-    columns = read_columns(PriceBar.objects.filter(asset__symbol__in=symbols), "asset", "date", "close", "source")
+    columns = read_columns(
+        PriceBar.objects.filter(asset__symbol__in=symbols), "asset", "date", "close", "source"
+    )
     assert {name: (len(values), values.dtype.kind) for name, values in columns.items()} == {
         "asset": (0, "i"),
         "date": (0, "M"),

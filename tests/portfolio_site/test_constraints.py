@@ -131,7 +131,7 @@ BAD_ROWS: dict[str, BadRow] = {
 @pytest.mark.parametrize("name", BAD_ROWS)
 def test_a_bad_row_is_refused(name: str) -> None:
     model, create = BAD_ROWS[name]
-    with pytest.raises(IntegrityError, match="(?i)check constraint"), transaction.atomic():
+    with pytest.raises(IntegrityError, match=r"(?i)check constraint"), transaction.atomic():
         create()
     assert not model._default_manager.exists()
 
@@ -154,7 +154,9 @@ def test_good_rows_next_to_the_bad_ones_are_accepted() -> None:
 def twice(make_row: Callable[[], models.Model]) -> BadRow:
     row = make_row()
     values = {
-        field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields if not field.primary_key
+        field.attname: getattr(row, field.attname)
+        for field in row._meta.concrete_fields
+        if not field.primary_key
     }
     return type(row), lambda: type(row)._default_manager.create(**values)
 
@@ -193,7 +195,7 @@ UNIQUE_ROWS: dict[str, Callable[[], models.Model]] = {
 @pytest.mark.parametrize("name", UNIQUE_ROWS)
 def test_a_second_row_with_the_same_key_is_refused(name: str) -> None:
     model, create_again = twice(UNIQUE_ROWS[name])
-    with pytest.raises(IntegrityError, match="(?i)unique"), transaction.atomic():
+    with pytest.raises(IntegrityError, match=r"(?i)unique"), transaction.atomic():
         create_again()
     assert model._default_manager.count() == 1
 
@@ -203,7 +205,7 @@ def test_a_portfolio_has_one_primary_benchmark_and_any_number_of_others() -> Non
     portfolio = make.make_portfolio()
     for is_primary in (True, False, False):
         make.make_benchmark(portfolio, make.make_asset(), is_primary=is_primary)
-    with pytest.raises(IntegrityError, match="(?i)unique"), transaction.atomic():
+    with pytest.raises(IntegrityError, match=r"(?i)unique"), transaction.atomic():
         make.make_benchmark(portfolio, make.make_asset(), is_primary=True)
     make.make_benchmark(make.make_portfolio(), make.make_asset(), is_primary=True)
     assert PortfolioBenchmark.objects.filter(portfolio=portfolio).count() == 3
@@ -216,7 +218,7 @@ def test_a_portfolio_has_one_open_event_and_any_number_of_closed_ones(status: Ev
     make.make_event(portfolio, status=EventStatus.COMPLETED)
     make.make_event(portfolio, status=EventStatus.EXPIRED)
     make.make_event(portfolio, status=status)
-    with pytest.raises(IntegrityError, match="(?i)unique"), transaction.atomic():
+    with pytest.raises(IntegrityError, match=r"(?i)unique"), transaction.atomic():
         make.make_event(portfolio)
     assert RebalancingEvent.objects.count() == 3
 

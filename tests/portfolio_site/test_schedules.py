@@ -72,6 +72,6 @@ def test_every_task_exists_and_takes_its_arguments() -> None:
 @pytest.mark.django_db(transaction=True)  # beat closes the connection that it finds
 def test_beat_starts_with_the_defaults() -> None:
     CodeDefaultsScheduler(app=current_app, lazy=True).setup_schedule()
-    assert PeriodicTask.objects.filter(name__in=[default.name for default in DEFAULT_SCHEDULES]).count() == len(
-        DEFAULT_SCHEDULES
-    )
+    assert PeriodicTask.objects.filter(
+        name__in=[default.name for default in DEFAULT_SCHEDULES]
+    ).count() == len(DEFAULT_SCHEDULES)

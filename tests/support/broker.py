@@ -1,6 +1,7 @@
 """The broker of the tests: the real one when there is one, else files in a folder of the test's own."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,13 @@ def _reconnect() -> None:
 def messages(celery: Celery) -> list[Any]:
     """Take all messages that wait."""
     found = []
-    with celery.connection_for_read() as connection, connection.SimpleQueue(QUEUE) as queue:
-        while queue.qsize():
-            message = queue.get(block=True, timeout=5)
+    with (
+        celery.connection_for_read() as connection,
+        connection.SimpleQueue(QUEUE) as queue,
+        suppress(queue.Empty),
+    ):
+        while True:
+            message = queue.get(block=False)
             message.ack()
             found.append(message)
     return found

@@ -1,4 +1,4 @@
-"""A small house with real shapes: three assets, half a year of prices, two portfolios, one foreign currency."""
+"""A small house with real shapes: three assets, half a year of prices, two portfolios, two currencies."""
 
 import datetime as dt
 from dataclasses import dataclass

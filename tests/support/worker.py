@@ -1,15 +1,17 @@
 """A Celery worker as a process of its own: python -m tests.support.worker [FILE]
 
-With a FILE it stops in the middle of its first portfolio chunk, after the rows are written and before they are
-committed, and makes the file to say so. A message that is not acknowledged comes back after a second.
+With a FILE it stops in the middle of its first portfolio chunk, after the rows are written and before they
+are committed, and makes the file to say so. A message that is not acknowledged comes back after a second.
 """
 
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import django
+from kombu.asynchronous.hub import Hub
 
 SECONDS_UNTIL_REDELIVERY = 1
 
@@ -25,11 +27,22 @@ def hang_in_a_portfolio_chunk(sign: Path) -> None:
         sign.touch()
         time.sleep(600)
 
-    runs._WRITERS[ChunkKind.PORTFOLIOS] = write_and_hang
+    mock.patch.dict(runs._WRITERS, {ChunkKind.PORTFOLIOS: write_and_hang}).start()
+
+
+def look_for_lost_messages_often() -> None:
+    """Kombu looks every ten seconds, which is longer than the rest of the test."""
+    repeat = Hub.call_repeatedly
+
+    def repeat_often(self: Hub, delay: float, *rest: Any) -> Any:
+        return repeat(self, min(delay, SECONDS_UNTIL_REDELIVERY), *rest)
+
+    mock.patch.object(Hub, "call_repeatedly", repeat_often).start()
 
 
 def main() -> None:
     django.setup()
+    look_for_lost_messages_often()
     from portfolio_site.celery import app
 
     app.conf.broker_transport_options = {"visibility_timeout": SECONDS_UNTIL_REDELIVERY}

@@ -82,7 +82,7 @@ def test_file_that_only_ends_targets_is_a_change_too(tmp_path: Path) -> None:
     allocations_import(write_file(tmp_path, HEADER, "P1,AAA,100,,,,", "P1,BBB,0,,,,"))
     path = write_file(tmp_path, HEADER, "P1,AAA,100,,,,")
     assert counts(allocations_import(path)) == (1, 0, 0, 1, 0)
-    assert targets()["BBB"] == (0, False, 2)
+    assert targets()["BBB"] == (Decimal(0), False, 2)
     assert AuditEvent.objects.count() == 2
     with nothing_written():
         allocations_import(path)
@@ -123,7 +123,7 @@ def test_targets_and_cash_make_exactly_100(tmp_path: Path, cash: str, total: str
     path = write_file(tmp_path, *GOOD[:3], f"P1,CASH,{cash},,,,")
     for on_error in ("abort", "skip"):
         with nothing_written():
-            report = allocations_import(path, on_error=on_error)  # type: ignore[arg-type]
+            report = allocations_import(path, on_error=on_error)
         assert [reject.line for reject in report.rejected] == [2, 3, 4]
         assert {reject.reason for reject in report.rejected} == {
             f"the targets and cash of P1 make {total}, not 100"

@@ -113,7 +113,9 @@ def test_closed_portfolios_drafts_and_inactive_assets_are_left_out(house: House)
     house.market.is_active = False
     house.market.save()
     plan = run_plan(LAST_DAY)
-    assert [entry[0] for entry in work_of(plan.chunks, ChunkKind.PORTFOLIOS, "portfolios")] == [house.abroad.pk]
+    assert [entry[0] for entry in work_of(plan.chunks, ChunkKind.PORTFOLIOS, "portfolios")] == [
+        house.abroad.pk
+    ]
     assert house.market.pk not in [entry[0] for entry in work_of(plan.chunks, ChunkKind.ASSETS, "assets")]
 
 

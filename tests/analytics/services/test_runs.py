@@ -20,7 +20,15 @@ from analytics.models import (
 )
 from analytics.services import portfolio_figures, risk_metrics, runs
 from analytics.services.runs import RunError, chunk_execute, run_create, run_finalise, run_start
-from portfolios.models import AuditEvent, ChangeCause, PriceBar, StaleMark, Transaction, TransactionKind, TransactionStatus
+from portfolios.models import (
+    AuditEvent,
+    ChangeCause,
+    PriceBar,
+    StaleMark,
+    Transaction,
+    TransactionKind,
+    TransactionStatus,
+)
 from portfolios.services.staleness import mark_asset_stale, mark_portfolio_stale
 from tests.support import factories as make
 from tests.support.house import (
@@ -65,6 +73,7 @@ def test_a_run_over_everything_fills_the_tables_and_says_what_it_did(house: Hous
         assert set(model._default_manager.values_list("run", flat=True)) == {done.pk}
     event = AuditEvent.objects.get(action="run.finished")
     assert event.object_id == str(done.pk)
+    assert event.after is not None
     assert event.after["rows"] == done.rows
 
 
@@ -198,7 +207,8 @@ def test_a_portfolio_of_cash_alone_is_valued_on_weekdays(house: House) -> None:
 def test_a_run_for_an_earlier_day_leaves_what_stands_as_of_the_latest(house: House) -> None:
     run()
     before = {
-        model: list(model._default_manager.order_by("pk").values()) for model in (PortfolioBenchmark, PortfolioAllocation)
+        model: list(model._default_manager.order_by("pk").values())
+        for model in (PortfolioBenchmark, PortfolioAllocation)
     }
     earlier = run(calculation_date=DAYS[60], from_date=DAYS[60])
     assert {model: list(model._default_manager.order_by("pk").values()) for model in before} == before

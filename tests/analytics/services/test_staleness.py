@@ -10,7 +10,6 @@ from analytics.models import (
     AssetCorrelation,
     AssetPerformanceMetrics,
     PortfolioPerformanceHistory,
-    PortfolioRiskMetrics,
     RunStatus,
 )
 from analytics.services.runs import BEGINNING, run_create, run_execute
@@ -79,8 +78,7 @@ def test_a_changed_price_restates_its_asset_and_its_holders_from_that_day_on(hou
         assert days_written_by(rows, "calculation_date", done.pk) == days
     for portfolio, days in ((house.abroad, since), (house.home, set())):
         assert days_written_by(history_of(portfolio), "snapshot_date", done.pk) == days
-        rows = PortfolioRiskMetrics.objects.filter(portfolio=portfolio)
-        assert days_written_by(rows, "calculation_date", done.pk) == days
+        assert days_written_by(portfolio.risk_metrics, "calculation_date", done.pk) == days
     pair = AssetCorrelation.objects.filter(asset1=house.acme, asset2=house.rhein)
     assert min(days_written_by(pair, "calculation_date", done.pk)) == CHANGED
     assert not StaleMark.objects.exists()
@@ -261,5 +259,5 @@ def test_without_any_rate_of_exchange_nothing_is_taken_for_one(house: House) -> 
     assert run().status == RunStatus.SUCCEEDED
     values = dict(history_of(house.abroad).values_list("snapshot_date", "total_value"))
     assert values[FIRST_DAY] == 100_000
-    assert set(values[day] for day in DAYS[1:]) == {None}
+    assert {values[day] for day in DAYS[1:]} == {None}
     assert Transaction.objects.filter(portfolio=house.abroad).count() == 4
