@@ -125,7 +125,9 @@ def test_some_portfolios_and_some_sections(house: House) -> None:
         (["--format", "xml"], "--format: invalid choice: 'xml'"),
     ],
 )
-def test_bad_arguments_are_named_and_nothing_runs(house: House, arguments: list[str], message: str) -> None:
+def test_bad_arguments_are_named_and_nothing_runs(arguments: list[str], message: str) -> None:
+    make.make_portfolio("HOME")
+    make.make_price(make.make_asset())
     with pytest.raises(CommandError, match=message):
         call_command("run_analytics", *arguments)
     assert not AnalyticsRun.objects.exists()

@@ -77,7 +77,7 @@ def test_the_nightly_task_computes_what_is_stale_and_nothing_else(house: House, 
     AnalyticsRun.objects.update(finished_at=None)
     tasks.nightly()
     assert messages(broker) == []
-    mark_asset_stale(house.acme, DAYS[100], ChangeCause.PRICE)
+    mark_asset_stale(house.acme, DAYS[70], ChangeCause.PRICE)
     with worker_in_thread(broker) as closed:
         tasks.nightly.delay()
         assert closed.wait(PATIENCE)

@@ -27,8 +27,10 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [*dict.fromkeys(["1", "true", " Yes ", "ON"], True).items()]
-    + [*dict.fromkeys(["0", "False", "no", "off", ""], False).items()],
+    [
+        *dict.fromkeys(["1", "true", " Yes ", "ON"], True).items(),
+        *dict.fromkeys(["0", "False", "no", "off", ""], False).items(),
+    ],
 )
 def test_words_for_yes_and_no(given: Callable[[str], None], text: str, value: bool) -> None:
     given(text)

@@ -1,4 +1,4 @@
-"""A small house with real shapes: three assets, half a year of prices, two portfolios, two currencies."""
+"""A small house with real shapes: three assets, four months of prices, two portfolios, two currencies."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ from analytics.services.runs import run_create, run_execute
 from portfolios.models import Asset, ExchangeRate, InterestRate, Portfolio, PriceBar, TransactionKind
 from tests.support import factories as make
 
-FIRST_DAY = dt.date(2024, 1, 2)
+FIRST_DAY = dt.date(2024, 2, 1)
 # Good Friday: the only weekday without trading, so that one week ends on a Thursday.
 HOLIDAY = dt.date(2024, 3, 29)
 DAYS = [
     day
-    for day in np.arange(np.datetime64(FIRST_DAY), np.datetime64("2024-06-15")).tolist()
+    for day in np.arange(np.datetime64(FIRST_DAY), np.datetime64("2024-06-01")).tolist()
     if day.isoweekday() <= 5 and day != HOLIDAY
 ]
 LAST_DAY = DAYS[-1]

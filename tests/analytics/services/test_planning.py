@@ -47,10 +47,10 @@ def test_a_fresh_house_is_planned_whole(house: House) -> None:
 def test_work_is_cut_into_chunks_of_bounded_size(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run_plan(LAST_DAY)
     monkeypatch.setattr(planning, "ASSETS_PER_CHUNK", 2)
-    monkeypatch.setattr(planning, "DAYS_PER_CHUNK", 50)
+    monkeypatch.setattr(planning, "DAYS_PER_CHUNK", 30)
     monkeypatch.setattr(planning, "PORTFOLIOS_PER_CHUNK", 1)
     plan = run_plan(LAST_DAY)
-    assert [chunk.units for chunk in plan.chunks] == [2, 1, 50, 50, len(DAYS) - 100, 1, 1]
+    assert [chunk.units for chunk in plan.chunks] == [2, 1, 30, 30, len(DAYS) - 60, 1, 1]
     for kind, name in (("assets", "assets"), ("correlations", "days"), ("portfolios", "portfolios")):
         assert work_of(plan.chunks, ChunkKind(kind), name) == work_of(whole.chunks, ChunkKind(kind), name)
 

@@ -35,6 +35,7 @@ from tests.support.house import (
     COMPUTED,
     DAYS,
     FIRST_DAY,
+    HOLIDAY,
     LAST_DAY,
     House,
     computed_tables,
@@ -101,9 +102,9 @@ def test_day_by_day_gives_the_same_as_all_at_once(house: House) -> None:
     events = expected.pop("rebalancing_events")
     allocations = expected.pop("portfolio_allocations")
     assert (events, len(allocations)) == ([], 3)
-    run(calculation_date=DAYS[55])
-    # Over the holiday, after which a Thursday turns out to have ended its week.
-    for day in DAYS[56:70]:
+    thursday = DAYS.index(HOLIDAY - dt.timedelta(days=1))
+    # Over the holiday, after which that Thursday turns out to have ended its week.
+    for day in DAYS[thursday - 1 : thursday + 3]:
         run(calculation_date=day)
     run()
     found = computed_tables()
@@ -255,9 +256,9 @@ def test_rows_before_a_book_that_begins_later_go(house: House) -> None:
         ({"calculation_date": dt.date(2999, 1, 1)}, "date: 2999-01-01 is in the future"),
     ],
 )
-def test_what_cannot_be_planned_is_refused_and_not_stored(
-    house: House, options: dict[str, Any], message: str
-) -> None:
+def test_what_cannot_be_planned_is_refused_and_not_stored(options: dict[str, Any], message: str) -> None:
+    make.make_portfolio("HOME")
+    make.make_price(make.make_asset(), LAST_DAY)
     with pytest.raises(RunError, match=message):
         run_create(**options)
     assert not AnalyticsRun.objects.exists()

@@ -12,6 +12,7 @@ from analytics.models import (
     PortfolioPerformanceHistory,
     RunStatus,
 )
+from analytics.services.planning import SECTIONS
 from analytics.services.runs import BEGINNING, run_create, run_execute
 from portfolios.models import (
     ChangeCause,
@@ -45,7 +46,7 @@ from tests.support.house import (
 )
 
 pytestmark = pytest.mark.django_db
-CHANGED = DAYS[100]
+CHANGED = DAYS[70]
 
 
 @pytest.fixture
@@ -97,31 +98,35 @@ def test_a_mark_that_arrives_during_a_run_waits_for_the_next(house: House) -> No
     assert not StaleMark.objects.exists()
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
+def test_a_run_over_a_part_consumes_no_mark(house: House) -> None:
+    change_price(house)
+    parts: list[dict[str, Any]] = [
         {"only": ["assets"]},
-        {"only": ["assets", "correlations", "performance", "risk", "benchmarks", "rebalancing"]},
+        {"only": SECTIONS},
         {"portfolio_codes": ["ABROAD"]},
         {"portfolio_codes": ["ABROAD", "HOME"]},
-        {"from_date": DAYS[101]},
-        {"calculation_date": DAYS[110]},
-        {"calculation_date": DAYS[110], "from_date": FIRST_DAY},
-    ],
-)
-def test_a_run_over_a_part_consumes_no_mark(house: House, options: dict[str, Any]) -> None:
-    change_price(house)
-    assert run(**options).status == RunStatus.SUCCEEDED
-    assert StaleMark.objects.count() == 1
+        {"from_date": DAYS[71]},
+        {"calculation_date": DAYS[80]},
+        {"calculation_date": DAYS[80], "from_date": FIRST_DAY},
+    ]
+    for options in parts:
+        assert run(**options).status == RunStatus.SUCCEEDED
+        assert StaleMark.objects.count() == 1, options
     run()
     assert not StaleMark.objects.exists()
+
+
+def test_a_run_up_to_an_earlier_day_leaves_the_later_ones_to_the_next(house: House) -> None:
+    change_price(house)
+    run(calculation_date=DAYS[80])
+    run()
     assert computed_tables() == undisturbed_tables(from_date=BEGINNING)
 
 
 def test_a_run_from_a_day_on_consumes_what_changed_since(house: House) -> None:
     change_price(house)
     mark_portfolio_stale(house.home, DAYS[50], ChangeCause.TRANSACTION)
-    run(from_date=DAYS[100])
+    run(from_date=CHANGED)
     (left,) = StaleMark.objects.all()
     assert left.portfolio == house.home
 
@@ -209,12 +214,12 @@ def test_a_booking_in_the_past_restates_its_book_from_that_day_on(house: House) 
 
 def test_a_new_portfolio_is_computed_from_its_first_booking_on(house: House) -> None:
     other = make.make_portfolio("LATER", risk_free=RATE_SERIES)
-    make.make_transaction(other, amount=1_000, trade_date=DAYS[90])
+    make.make_transaction(other, amount=1_000, trade_date=DAYS[60])
     make.make_transaction(
-        other, kind=TransactionKind.BUY, asset=house.acme, quantity=5, price=100, trade_date=DAYS[91]
+        other, kind=TransactionKind.BUY, asset=house.acme, quantity=5, price=100, trade_date=DAYS[61]
     )
     done = run()
-    assert sorted(days_written_by(history_of(other), "snapshot_date", done.pk)) == DAYS[90:]
+    assert sorted(days_written_by(history_of(other), "snapshot_date", done.pk)) == DAYS[60:]
     assert not history_of(house.home).filter(run=done.pk).exists()
 
 
@@ -235,12 +240,12 @@ def test_a_later_price_never_values_an_earlier_day(house: House) -> None:
             assert value == late[day]
         else:
             assert late[day] == with_all_prices[day] != value
-    before = history_of(house.abroad).get(snapshot_date=DAYS[99])
+    before = history_of(house.abroad).get(snapshot_date=DAYS[69])
     assert before.quality["prices"] == "RHEIN: at cost"
 
 
 def test_a_missing_rate_of_exchange_is_carried_a_week_and_then_unknown(house: House) -> None:
-    last_rate = DAYS[60]
+    last_rate = DAYS[40]
     ExchangeRate.objects.filter(date__gt=last_rate).delete()
     mark_currencies_stale({"EUR": last_rate})
     run()
