@@ -199,14 +199,19 @@ def _rebalancing_line(line: AllocationLine, names: dict[int, str], policy: Rebal
     weight, drift = line.weight, line.drift
     if line.price is None or weight is None or drift is None:
         raise ValueError(f"{line.asset.symbol}: an unpriced line cannot be rebalanced")
+    # Where the mode cannot bring a line back inside its limits, it may stay where it is, but not go further.
+    stuck_above = policy.mode == RebalanceMode.INVEST_CASH and weight > line.band.maximum
+    stuck_below = policy.mode == RebalanceMode.RAISE_CASH and weight < line.band.minimum
     return Line(
         symbol=names[line.asset.pk],
         quantity=line.quantity,
         price=line.price,
         lot=line.asset.lot_size,
         target=line.target / PERCENT,
-        minimum=line.band.minimum / PERCENT if line.allocation else None,
-        maximum=line.band.maximum / PERCENT if line.allocation else None,
+        minimum=line.band.minimum / PERCENT if line.allocation and not stuck_below else None,
+        maximum=line.band.maximum / PERCENT if line.allocation and not stuck_above else None,
+        may_buy=not stuck_above,
+        may_sell=not stuck_below,
         breached=drift.breached,
         destination=band_destination(weight, line.band, policy.band_destination) / PERCENT,  # type: ignore[arg-type]
     )
