@@ -102,12 +102,12 @@ def test_overrides_take_the_place_of_the_policy_and_are_not_stored(portfolio: Po
 @pytest.mark.parametrize(
     ("overrides", "limit", "expected"),
     [
-        (PolicyOverrides(mode="invest_cash"), {"max_percentage": 55}, {"BBB": 10}),
-        (PolicyOverrides(mode="raise_cash", raise_amount=Decimal(500)), {}, {"AAA": -10}),
+        (PolicyOverrides(mode="invest_cash"), {"max_percentage": 55}, {"BBB": Decimal(10)}),
+        (PolicyOverrides(mode="raise_cash", raise_amount=Decimal(500)), {}, {"AAA": Decimal(-10)}),
     ],
 )
 def test_a_line_outside_its_limits_does_not_stop_a_cash_mode(
-    portfolio: Portfolio, overrides: PolicyOverrides, limit: dict[str, Any], expected: dict[str, int]
+    portfolio: Portfolio, overrides: PolicyOverrides, limit: dict[str, Any], expected: dict[str, Decimal]
 ) -> None:
     PortfolioAllocation.objects.filter(asset__symbol="AAA").update(**limit)
     PortfolioAllocation.objects.filter(asset__symbol="BBB").update(min_percentage=30)
@@ -158,6 +158,7 @@ def test_a_breach_triggers_a_proposal_with_its_evidence(portfolio: Portfolio) ->
     assert event.optimality_gap == 0
     audit = AuditEvent.objects.get(action="rebalancing.proposed")
     assert (audit.object_id, audit.portfolio) == (str(event.pk), portfolio)
+    assert audit.after
     assert audit.after["proposal_hash"] == event.proposal_hash
 
 
