@@ -46,7 +46,7 @@ $(INSTALLED): requirements.lock
 	@echo "Installing requirements.lock"
 	@pip="$(BIN)/python -m pip --disable-pip-version-check"; \
 	{ $$pip install --quiet --constraint requirements.lock uv \
-		&& $(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock; } \
+		&& UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock; } \
 	|| $$pip install --quiet --requirement requirements.lock
 	@touch $@
 
