@@ -2,6 +2,9 @@ from django.db import models
 
 from analytics.models.runs import AnalyticsRun
 
+# Hexadecimal digits kept of the SHA-256 over a row's inputs.
+HASH_LENGTH = 32
+
 
 class ComputedRow(models.Model):
     """What every computed row carries: who wrote it, from which inputs, with which code, what is unknown.
@@ -13,7 +16,7 @@ class ComputedRow(models.Model):
     run = models.ForeignKey(
         AnalyticsRun, on_delete=models.PROTECT, null=True, editable=False, related_name="+", db_index=False
     )
-    inputs_hash = models.CharField(max_length=32, blank=True, default="", editable=False)
+    inputs_hash = models.CharField(max_length=HASH_LENGTH, blank=True, default="", editable=False)
     engine_version = models.CharField(max_length=16, blank=True, default="", editable=False)
     quality = models.JSONField(
         default=dict, blank=True, help_text="Why a figure is missing or to be read with care"

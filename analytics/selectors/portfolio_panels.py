@@ -14,6 +14,8 @@ from analytics.calculations.performance import ReturnSeries
 from analytics.calculations.returns import carry_forward, daily_risk_free, simple_returns
 from analytics.calculations.twr import FlowTiming, TimeWeighted, sum_to_calendar, time_weighted
 from analytics.models import PortfolioBenchmark
+from analytics.models.computed import HASH_LENGTH
+from portfolios.calculations.carrying import carry_forward as carry_with_age
 from portfolios.calculations.entries import LedgerError
 from portfolios.calculations.ledger import DayBook
 from portfolios.calculations.valuation import Valuation, book_value
@@ -21,7 +23,6 @@ from portfolios.models import Asset, Portfolio
 from portfolios.selectors.books import BookInputs, book_inputs, books_walk
 from portfolios.selectors.market_data import Bars, Series, bars_of, exchange_rates_to, interest_rate_series
 
-HASH_LENGTH = 32
 DAY_SUMS = ("inflow", "outflow", "realized", "income", "fees", "taxes", "fx_on_cash")
 
 
@@ -216,11 +217,8 @@ def _rates_on(currency: str, base: str, dates: np.ndarray, rates: Mapping[str, S
         return np.ones(len(dates))
     if currency not in rates:
         return None
-    rate_dates, values = rates[currency]
-    place = np.searchsorted(rate_dates, dates, side="right") - 1
-    age = (dates - rate_dates[np.maximum(place, 0)]).astype(int)
-    usable = (place >= 0) & (age <= settings.FX_MAX_CARRY_DAYS)
-    return np.where(usable, values[np.maximum(place, 0)], np.nan)
+    carried = carry_with_age(dates, *rates[currency])
+    return np.where(carried.age <= settings.FX_MAX_CARRY_DAYS, carried.values, np.nan)
 
 
 def _base_returns(

@@ -11,7 +11,8 @@ from analytics.calculations.asset_metrics import asset_metric_columns
 from analytics.calculations.constants import ENGINE_VERSION
 from analytics.calculations.returns import carry_forward, daily_risk_free
 from analytics.models import AnalyticsRun, AssetPerformanceMetrics
-from analytics.services.computed_rows import HASH_LENGTH, PROVENANCE, rows_drop
+from analytics.models.computed import HASH_LENGTH
+from analytics.services.computed_rows import PROVENANCE, rows_drop
 from portfolio_site.kernel.bulk import bulk_upsert
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.models import Asset

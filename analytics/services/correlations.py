@@ -10,8 +10,9 @@ from analytics.calculations.constants import ENGINE_VERSION
 from analytics.calculations.correlations import correlation_day
 from analytics.calculations.returns import simple_returns
 from analytics.models import AnalyticsRun, AssetCorrelation
+from analytics.models.computed import HASH_LENGTH
 from analytics.selectors.planning import held_assets, trading_days, week_ends
-from analytics.services.computed_rows import HASH_LENGTH, PROVENANCE
+from analytics.services.computed_rows import PROVENANCE
 from portfolio_site.kernel.bulk import bulk_upsert
 from portfolios.models import Asset
 from portfolios.selectors.market_data import bars_of

@@ -51,10 +51,12 @@ class ProposalOutcome:
 
 def event_propose_if_due(run: AnalyticsRun, state: AllocationState) -> ProposalOutcome:
     """Store a proposal when the policy's trigger has fired and none is open for the portfolio."""
-    if not state.has_targets:
+    if not state.has_targets or _open_event(state.portfolio):
         return ProposalOutcome()
+    if state.value is None or state.cash is None:
+        return ProposalOutcome(problems=[f"no proposal: {reason}" for reason in state.reasons])
     trigger = _trigger(state)
-    if trigger is None or _open_event(state.portfolio):
+    if trigger is None:
         return ProposalOutcome()
     recommendation = recommendation_for(state)
     if recommendation.status == "blocked":
@@ -179,9 +181,6 @@ def _decided_already(recommendation: Recommendation) -> bool:
 
 
 def _trigger(state: AllocationState) -> Trigger | None:
-    if state.value is None or state.cash is None:
-        # Without a value nothing can be said of bands; the recommendation names what is missing.
-        return Trigger(EventType.MANUAL, {}) if state.policy.mode == RebalanceMode.FULL else None
     if state.policy.mode == RebalanceMode.BANDS:
         return _threshold_trigger(state)
     if state.policy.mode in (RebalanceMode.INVEST_CASH, RebalanceMode.RAISE_CASH):

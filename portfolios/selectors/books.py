@@ -16,22 +16,22 @@ from portfolios.calculations.lots import CostMethod
 from portfolios.models import Asset, CorporateAction, Portfolio, Transaction, TransactionStatus
 from portfolios.selectors.market_data import Bars, Series
 
-ENTRY_FIELDS = (
-    "portfolio_id",
-    "id",
-    "trade_date",
-    "kind",
-    "currency_id",
-    "asset_id",
-    "quantity",
-    "price",
-    "amount",
-    "fee",
-    "tax",
-    "fx_rate",
-    "counter_amount",
-    "counter_currency_id",
-)
+# Fields of a booked entry, by the columns they come from.
+ENTRY_FIELDS = {
+    "id": "id",
+    "trade_date": "date",
+    "kind": "kind",
+    "currency_id": "currency",
+    "asset_id": "asset",
+    "quantity": "quantity",
+    "price": "price",
+    "amount": "amount",
+    "fee": "fee",
+    "tax": "tax",
+    "fx_rate": "fx_rate",
+    "counter_amount": "counter_amount",
+    "counter_currency_id": "counter_currency",
+}
 
 
 @dataclass(frozen=True)
@@ -57,46 +57,15 @@ def book_inputs(portfolio_ids: Iterable[int], through: dt.date) -> dict[int, Boo
     rows = Transaction.objects.filter(
         portfolio__in=list(entries), status=TransactionStatus.SETTLED, trade_date__lte=through
     ).order_by("portfolio_id", "trade_date", "id")
-    for portfolio_id, *values in rows.values_list(*ENTRY_FIELDS).iterator(chunk_size=5000):
-        entries[portfolio_id].append(_entry(*values))
+    names = ENTRY_FIELDS.values()
+    for portfolio_id, *values in rows.values_list("portfolio_id", *ENTRY_FIELDS).iterator(chunk_size=5000):
+        entries[portfolio_id].append(Entry(**dict(zip(names, values, strict=True))))
     actions = _actions({entry.asset for group in entries.values() for entry in group if entry.asset}, through)
     inputs = {}
     for portfolio_id, group in entries.items():
         assets = {entry.asset for entry in group}
         inputs[portfolio_id] = BookInputs(group, [action for action in actions if action.asset in assets])
     return inputs
-
-
-def _entry(
-    number: int,
-    day: dt.date,
-    kind: str,
-    currency: str,
-    asset: int | None,
-    quantity: Decimal | None,
-    price: Decimal | None,
-    amount: Decimal | None,
-    fee: Decimal | None,
-    tax: Decimal | None,
-    fx_rate: Decimal | None,
-    counter_amount: Decimal | None,
-    counter_currency: str | None,
-) -> Entry:
-    return Entry(
-        id=number,
-        date=day,
-        kind=kind,
-        currency=currency,
-        asset=asset,
-        quantity=quantity,
-        price=price,
-        amount=amount,
-        fee=fee,
-        tax=tax,
-        fx_rate=fx_rate,
-        counter_amount=counter_amount,
-        counter_currency=counter_currency,
-    )
 
 
 def _actions(asset_ids: Iterable[int], through: dt.date) -> list[BookedAction]:

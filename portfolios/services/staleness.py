@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 
-from portfolios.models import Asset, ChangeCause, Portfolio, StaleMark
+from portfolios.models import ChangeCause, Portfolio, StaleMark
 
 
 def mark_portfolio_stale(portfolio: Portfolio, from_date: dt.date, cause: ChangeCause) -> None:
@@ -27,7 +27,3 @@ def mark_currencies_stale(first_days: Mapping[str, dt.date]) -> None:
 
 def mark_series_stale(series: str, from_date: dt.date) -> None:
     StaleMark.objects.create(series=series, from_date=from_date, cause=ChangeCause.PARAMETER)
-
-
-def mark_asset_stale(asset: Asset, from_date: dt.date, cause: ChangeCause) -> None:
-    mark_assets_stale({asset.pk: from_date}, cause)

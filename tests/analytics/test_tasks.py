@@ -22,7 +22,7 @@ from analytics import tasks
 from analytics.models import AnalyticsRun, ChunkKind, ChunkStatus, RunStatus
 from analytics.services.runs import run_create, run_request
 from portfolios.models import ChangeCause, StaleMark
-from portfolios.services.staleness import mark_asset_stale
+from portfolios.services.staleness import mark_assets_stale
 from tests.support import factories as make
 from tests.support.broker import broker, messages
 from tests.support.house import DAYS, House, computed_tables, make_house, run, undisturbed_tables
@@ -77,7 +77,7 @@ def test_the_nightly_task_computes_what_is_stale_and_nothing_else(house: House, 
     AnalyticsRun.objects.update(finished_at=None)
     tasks.nightly()
     assert messages(broker) == []
-    mark_asset_stale(house.acme, DAYS[70], ChangeCause.PRICE)
+    mark_assets_stale({house.acme.pk: DAYS[70]}, ChangeCause.PRICE)
     with worker_in_thread(broker) as closed:
         tasks.nightly.delay()
         assert closed.wait(PATIENCE)

@@ -11,7 +11,7 @@ from analytics.models import AnalyticsRun, RunStatus
 from analytics.services import asset_metrics, planning
 from analytics.services.runs import BEGINNING, chunk_execute, run_create, run_execute, run_finalise, run_start
 from portfolios.models import AuditEvent, ChangeCause, PriceBar, StaleMark
-from portfolios.services.staleness import mark_asset_stale
+from portfolios.services.staleness import mark_assets_stale
 from tests.support.house import DAYS, House, computed_tables, make_house, run, undisturbed_tables
 from tests.support.threads import in_thread, together
 
@@ -87,7 +87,7 @@ def test_an_older_run_does_not_write_over_what_a_newer_one_found(
     assert has_read.wait(timeout=10)
     with transaction.atomic():
         PriceBar.objects.filter(asset=house.acme, date=DAYS[5]).update(close=Decimal(95))
-        mark_asset_stale(house.acme, DAYS[5], ChangeCause.PRICE)
+        mark_assets_stale({house.acme.pk: DAYS[5]}, ChangeCause.PRICE)
     fast = in_thread(lambda: run(only=["assets"]))
     with pytest.raises(TimeoutError):
         fast.result(timeout=0.5)
@@ -102,8 +102,8 @@ def test_a_mark_committed_late_is_planned_or_left_but_never_lost(house: House) -
     """Its id is smaller than that of a mark which is committed already when the run is planned."""
     run()
     with transaction.atomic():
-        mark_asset_stale(house.acme, DAYS[5], ChangeCause.PRICE)
-        in_thread(lambda: mark_asset_stale(house.rhein, DAYS[9], ChangeCause.PRICE)).result(timeout=10)
+        mark_assets_stale({house.acme.pk: DAYS[5]}, ChangeCause.PRICE)
+        in_thread(lambda: mark_assets_stale({house.rhein.pk: DAYS[9]}, ChangeCause.PRICE)).result(timeout=10)
         planning_run = in_thread(planned)
         with pytest.raises(TimeoutError):
             planning_run.result(timeout=0.3)

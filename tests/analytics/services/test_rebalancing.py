@@ -14,7 +14,7 @@ from analytics.services.rebalancing_recommendation import (
     rebalancing_recommend,
 )
 from portfolio_site.kernel import clock
-from portfolios.models import AuditEvent, Portfolio
+from portfolios.models import AuditEvent, Portfolio, PriceBar
 from portfolios.services.audit import audit_verify
 from tests.support import factories as make
 from tests.support.house import run
@@ -133,6 +133,17 @@ def test_a_target_without_a_price_blocks(portfolio: Portfolio) -> None:
     set_policy(portfolio, mode="bands")
     assert rebalance(portfolio) == ["HOME: no proposal: NEW: no price in USD"]
     assert not RebalancingEvent.objects.exists()
+
+
+@pytest.mark.parametrize("mode", ["full", "bands", "invest_cash"])
+def test_a_holding_without_a_price_is_an_issue_in_every_mode(portfolio: Portfolio, mode: str) -> None:
+    set_policy(portfolio, mode=mode)
+    PriceBar.objects.filter(asset__symbol="AAA").delete()
+    assert rebalance(portfolio) == ["HOME: no proposal: AAA: no price in USD"]
+    assert not RebalancingEvent.objects.exists()
+    line = PortfolioAllocation.objects.get(asset__symbol="BBB")
+    assert line.current_percentage is None
+    assert line.quality == {"current_percentage": "AAA: no price in USD"}
 
 
 def test_without_targets_nothing_is_proposed(portfolio: Portfolio) -> None:

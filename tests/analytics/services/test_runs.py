@@ -29,7 +29,7 @@ from portfolios.models import (
     TransactionKind,
     TransactionStatus,
 )
-from portfolios.services.staleness import mark_asset_stale, mark_portfolio_stale
+from portfolios.services.staleness import mark_assets_stale, mark_portfolio_stale
 from tests.support import factories as make
 from tests.support.house import (
     COMPUTED,
@@ -169,7 +169,7 @@ def test_a_chunk_that_fails_half_way_leaves_nothing_and_can_be_done_again(
 def test_when_everything_fails_the_run_has_failed_and_marks_stay(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mark_asset_stale(house.acme, DAYS[3], ChangeCause.PRICE)
+    mark_assets_stale({house.acme.pk: DAYS[3]}, ChangeCause.PRICE)
 
     def fail(run: AnalyticsRun, work: dict[str, Any]) -> Any:
         raise MemoryError
@@ -222,7 +222,7 @@ def test_rows_of_days_that_are_no_longer_in_the_calendar_go(house: House) -> Non
     gone = DAYS[40]
     PriceBar.objects.filter(date=gone).delete()
     for asset in (house.market, house.acme, house.rhein):
-        mark_asset_stale(asset, gone, ChangeCause.PRICE)
+        mark_assets_stale({asset.pk: gone}, ChangeCause.PRICE)
     run()
     assert computed_tables() == undisturbed_tables()
     for model, field in (

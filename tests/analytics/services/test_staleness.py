@@ -26,7 +26,7 @@ from portfolios.models import (
     TransactionKind,
 )
 from portfolios.services.staleness import (
-    mark_asset_stale,
+    mark_assets_stale,
     mark_currencies_stale,
     mark_portfolio_stale,
     mark_series_stale,
@@ -67,7 +67,7 @@ def history_of(portfolio: Portfolio) -> Any:
 
 def change_price(house: House, day: dt.date = CHANGED) -> None:
     PriceBar.objects.filter(asset=house.rhein, date=day).update(close=Decimal(52))
-    mark_asset_stale(house.rhein, day, ChangeCause.PRICE)
+    mark_assets_stale({house.rhein.pk: day}, ChangeCause.PRICE)
 
 
 def test_a_changed_price_restates_its_asset_and_its_holders_from_that_day_on(house: House) -> None:
@@ -132,14 +132,14 @@ def test_a_run_from_a_day_on_consumes_what_changed_since(house: House) -> None:
 
 
 def test_marks_of_days_to_come_are_left(house: House) -> None:
-    mark_asset_stale(house.acme, LAST_DAY + dt.timedelta(days=1), ChangeCause.PRICE)
+    mark_assets_stale({house.acme.pk: LAST_DAY + dt.timedelta(days=1)}, ChangeCause.PRICE)
     run(from_date=FIRST_DAY)
     assert StaleMark.objects.count() == 1
 
 
 def split(house: House) -> None:
     CorporateAction.objects.create(asset=house.acme, ex_date=CHANGED, kind="split", ratio_new=2, ratio_old=1)
-    mark_asset_stale(house.acme, CHANGED, ChangeCause.CORPORATE_ACTION)
+    mark_assets_stale({house.acme.pk: CHANGED}, ChangeCause.CORPORATE_ACTION)
 
 
 def test_a_split_restates_the_whole_series_of_its_asset_alone(house: House) -> None:
@@ -229,11 +229,11 @@ def test_a_later_price_never_values_an_earlier_day(house: House) -> None:
 
     with_all_prices = values()
     PriceBar.objects.filter(asset=house.rhein, date__lt=CHANGED).delete()
-    mark_asset_stale(house.rhein, FIRST_DAY, ChangeCause.PRICE)
+    mark_assets_stale({house.rhein.pk: FIRST_DAY}, ChangeCause.PRICE)
     run()
     late = values()
     PriceBar.objects.filter(asset=house.rhein).update(close=Decimal(5_000))
-    mark_asset_stale(house.rhein, FIRST_DAY, ChangeCause.PRICE)
+    mark_assets_stale({house.rhein.pk: FIRST_DAY}, ChangeCause.PRICE)
     run()
     for day, value in values().items():
         if day < CHANGED:
