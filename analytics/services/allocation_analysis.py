@@ -144,12 +144,12 @@ def _prices(
     prices: dict[int, tuple[Decimal | None, int | None]] = {}
     for asset_id, asset in assets.items():
         rate = panel.rate_on_last_day(asset.currency_id)
-        if asset_id not in bars or rate is None:
+        carried = bars[asset_id].carried_close(day) if asset_id in bars else None
+        if carried is None or rate is None:
             prices[asset_id] = None, None
-            continue
-        close = Decimal(repr(float(bars[asset_id].traded_close[-1])))
-        age = int((day - bars[asset_id].dates[-1]).astype(int))
-        prices[asset_id] = (close * rate).quantize(PRICE_PLACES), age
+        else:
+            close, age = carried
+            prices[asset_id] = (Decimal(repr(close)) * rate).quantize(PRICE_PLACES), age
     return prices
 
 

@@ -125,7 +125,7 @@ def _price_lookup(bars: Mapping[int, Bars]) -> Callable[[int, dt.date], Decimal 
     def market_price(asset_id: int, day: dt.date) -> Decimal | None:
         if asset_id not in bars:
             return None
-        place = int(np.searchsorted(bars[asset_id].dates, np.datetime64(day), side="right")) - 1
-        return Decimal(repr(float(bars[asset_id].traded_close[place]))) if place >= 0 else None
+        carried = bars[asset_id].carried_close(np.datetime64(day))
+        return None if carried is None else Decimal(repr(carried[0]))
 
     return market_price

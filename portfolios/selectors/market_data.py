@@ -13,6 +13,12 @@ Series = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
+class Split:
+    ex_date: np.datetime64
+    ratio: float
+
+
+@dataclass(frozen=True)
 class Bars:
     """One asset's own bars, ascending. Prices are adjusted for splits, `traded_close` is as it was paid.
 
@@ -25,12 +31,21 @@ class Bars:
     close: np.ndarray
     volume: np.ndarray
     traded_close: np.ndarray
+    splits: tuple[Split, ...]
 
+    def carried_close(self, day: np.datetime64) -> tuple[float, int] | None:
+        """The last close on or before the day, in that day's shares, and its age in days; None before the first.
 
-@dataclass(frozen=True)
-class Split:
-    ex_date: np.datetime64
-    ratio: float
+        A close that is carried over a split is divided by its ratio, as the shares were multiplied by it.
+        """
+        place = int(np.searchsorted(self.dates, day, side="right")) - 1
+        if place < 0:
+            return None
+        close, traded_on = float(self.traded_close[place]), self.dates[place]
+        for split in self.splits:
+            if traded_on < split.ex_date <= day:
+                close /= split.ratio
+        return close, int((day - traded_on).astype(int))
 
 
 def splits_of(asset_ids: Iterable[int]) -> dict[int, list[Split]]:
@@ -75,6 +90,7 @@ def _bars(data: Mapping[str, np.ndarray], splits: list[Split]) -> Bars:
         close=data["close"] / divisor,
         volume=data["volume"] * divisor,
         traded_close=data["close"] * multiplier,
+        splits=tuple(splits),
     )
 
 

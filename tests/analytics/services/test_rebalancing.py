@@ -14,7 +14,7 @@ from analytics.services.rebalancing_recommendation import (
     rebalancing_recommend,
 )
 from portfolio_site.kernel import clock
-from portfolios.models import AuditEvent, Portfolio, PriceBar
+from portfolios.models import Asset, AuditEvent, CorporateAction, Portfolio, PriceBar
 from portfolios.services.audit import audit_verify
 from tests.support import factories as make
 from tests.support.house import run
@@ -144,6 +144,18 @@ def test_a_holding_without_a_price_is_an_issue_in_every_mode(portfolio: Portfoli
     line = PortfolioAllocation.objects.get(asset__symbol="BBB")
     assert line.current_percentage is None
     assert line.quality == {"current_percentage": "AAA: no price in USD"}
+
+
+def test_a_price_carried_over_a_split_is_in_the_new_shares(portfolio: Portfolio) -> None:
+    """AAA splits 4:1 on a day on which it does not trade: four times the shares, a quarter of the price."""
+    aaa = Asset.objects.get(symbol="AAA")
+    PriceBar.objects.filter(asset=aaa, date=DAY).delete()
+    CorporateAction.objects.create(asset=aaa, ex_date=DAY, kind="split", ratio_new=4, ratio_old=1)
+    found = rebalancing_recommend(portfolio, DAY)
+    assert found.state
+    assert found.state.value == 10000
+    assert trades(found) == {"AAA": -40, "BBB": 10}
+    assert {trade.symbol: trade.price for trade in found.trades} == {"AAA": 25, "BBB": 200}
 
 
 def test_without_targets_nothing_is_proposed(portfolio: Portfolio) -> None:
