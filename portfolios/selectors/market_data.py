@@ -34,7 +34,7 @@ class Bars:
     splits: tuple[Split, ...]
 
     def carried_close(self, day: np.datetime64) -> tuple[float, int] | None:
-        """The last close on or before the day, in that day's shares, and its age in days; None before the first.
+        """The last close on or before the day, in that day's shares, and its age in days; None without one.
 
         A close that is carried over a split is divided by its ratio, as the shares were multiplied by it.
         """
