@@ -26,6 +26,13 @@ class DefaultSchedule:
 DAILY_SECTIONS = ["assets", "performance", "risk", "benchmarks"]
 DEFAULT_SCHEDULES = (
     DefaultSchedule(
+        "Prices in",
+        "portfolios.fetch_prices",
+        "Fetches what is new from the feeds of PRICE_FEEDS.",
+        minute="0",
+        hour="22",
+    ),
+    DefaultSchedule(
         "Daily figures after the close",
         "analytics.nightly",
         "Asset metrics, performance, risk and benchmarks of whatever is stale.",

@@ -7,6 +7,7 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 from portfolio_site.kernel.env import env_bool, env_choice, env_int, env_list, env_secret, env_str
+from portfolios.imports.feeds.addresses import addresses_read
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -238,13 +239,27 @@ LOGGING = {
         }
     },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {"django": {"handlers": [], "propagate": True}},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        # It warns of retries with the whole address, in which a key may stand.
+        "urllib3": {"level": "ERROR"},
+    },
 }
 
 # --- the product ----------------------------------------------------------------------------------
 IMPORT_MAX_BYTES = env_int("IMPORT_MAX_BYTES", 100_000_000, minimum=1)
+# Web and worker must see the same folder; nothing in it is ever served.
+IMPORT_UPLOAD_DIR = Path(env_str("IMPORT_UPLOAD_DIR", str(VAR_DIR / "uploads")))
 FX_MAX_CARRY_DAYS = env_int("FX_MAX_CARRY_DAYS", 7)
 PRICE_STALE_DAYS = env_int("PRICE_STALE_DAYS", 10)
+PRICE_FEEDS = addresses_read(
+    "PRICE_FEEDS", env_list("PRICE_FEEDS"), "PRICE_FEED_SYMBOLS", env_list("PRICE_FEED_SYMBOLS")
+)
+# At least the last stored day is asked for again, so that an empty answer always means something is wrong.
+PRICE_FEED_OVERLAP_DAYS = env_int("PRICE_FEED_OVERLAP_DAYS", 5, minimum=1)
+PRICE_FEED_TIMEOUT = env_int("PRICE_FEED_TIMEOUT", 30, minimum=1)
+PRICE_FEED_ATTEMPTS = env_int("PRICE_FEED_ATTEMPTS", 4, minimum=1)
+PRICE_FEED_BACKOFF = env_int("PRICE_FEED_BACKOFF", 1)
 DEFAULT_RISK_FREE = env_str("DEFAULT_RISK_FREE", "DTB3")
 MARKET_ASSET = env_str("MARKET_ASSET", "SPX")
 AUDIT_ANCHOR_FILE = Path(env_str("AUDIT_ANCHOR_FILE", str(VAR_DIR / "audit-anchors.jsonl")))

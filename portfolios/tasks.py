@@ -1,11 +1,13 @@
-"""Celery's face of the audit services."""
+"""Celery's face of the services. Messages carry ids; a message delivered twice does no harm."""
 
 import logging
 
 from celery import shared_task
 from django.conf import settings
 
+from portfolios.services import file_uploads
 from portfolios.services.audit import audit_anchor, audit_verify
+from portfolios.services.feeds import feeds_refresh
 
 logger = logging.getLogger(__name__)
 
@@ -19,3 +21,22 @@ def check_audit_trail() -> bool:
         return False
     audit_anchor(settings.AUDIT_ANCHOR_FILE)
     return True
+
+
+@shared_task(name=file_uploads.PREVIEW_TASK)
+def preview_upload(upload_id: int) -> None:
+    file_uploads.upload_preview(upload_id)
+
+
+@shared_task(name=file_uploads.RUN_TASK)
+def run_upload(upload_id: int) -> None:
+    file_uploads.upload_run(upload_id)
+
+
+@shared_task(name="portfolios.fetch_prices")
+def fetch_prices() -> bool:
+    """Fetch and store what is new. What failed is logged, and asked for again the next time."""
+    failures = feeds_refresh().failures
+    for line in failures:
+        logger.error("feed %s", line)
+    return not failures

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.contrib import admin
 
 from analytics.admin.figures import PROVENANCE, QUALITY, percents, ratios
@@ -17,6 +19,7 @@ class PortfolioBenchmarkAdmin(PortfolioBoundAdmin):
         "asset",
         "is_primary",
         "is_active",
+        "rule",
         *_excess,
         *_error,
         *_fit,
@@ -33,7 +36,7 @@ class PortfolioBenchmarkAdmin(PortfolioBoundAdmin):
     search_fields = ("portfolio__code", "portfolio__name", "asset__symbol")
     ordering = ("portfolio__code", "-is_primary", "asset__symbol")
     fieldsets = (
-        (None, {"fields": ("portfolio", "asset", "is_primary", "is_active", "start_date")}),
+        (None, {"fields": ("portfolio", "asset", "rule", "is_primary", "is_active", "start_date")}),
         (
             "Comparison over the window",
             {
@@ -53,3 +56,6 @@ class PortfolioBenchmarkAdmin(PortfolioBoundAdmin):
         QUALITY,
         PROVENANCE,
     )
+
+    def get_queryset(self, request: Any) -> Any:
+        return super().get_queryset(request).prefetch_related("asset__blend__components__asset")

@@ -8,6 +8,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 
 from analytics.services.runs import RunError, run_request
 from portfolios.admin.portfolios import PortfolioAdmin
@@ -31,6 +33,15 @@ admin.site.unregister(Portfolio)
 class AnalysedPortfolioAdmin(PortfolioAdmin):
     actions = ("run_analytics",)
     change_form_template = "admin/analytics/portfolio.html"
+
+    def get_fieldsets(self, request: HttpRequest, obj: Portfolio | None = None) -> Any:
+        return (*super().get_fieldsets(request, obj), ("Benchmarks", {"fields": ("measured_against",)}))
+
+    @admin.display(description="measured against")
+    def measured_against(self, portfolio: Portfolio) -> SafeString:
+        rows = portfolio.benchmarks.filter(is_active=True).order_by("-is_primary", "asset__symbol")
+        lines = rows.select_related("asset").prefetch_related("asset__blend__components__asset")
+        return format_html_join("", "<div>{}</div>", ((line.in_words,) for line in lines))
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("analytics.add_analyticsrun")

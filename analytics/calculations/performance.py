@@ -71,6 +71,7 @@ class ReturnSeries:
     benchmark: Floats | None  # daily return of the benchmark; None without one
     values: Floats  # total value at the end of the day
     flows: Floats  # net external flow of the day, inflow positive
+    level_dates: Days | None = None  # the days that the levels stand for, where they are not `dates`
 
     @property
     def excess(self) -> Floats:
@@ -84,7 +85,8 @@ class ReturnSeries:
     @property
     def levels(self) -> tuple[Days, Floats]:
         """Dates and index with the level before the first day in front, (T + 1,)."""
-        return np.concatenate([self.dates[:1] - ONE_DAY, self.dates]), np.concatenate([[1.0], self.index])
+        dates = self.dates if self.level_dates is None else self.level_dates
+        return np.concatenate([self.dates[:1] - ONE_DAY, dates]), np.concatenate([[1.0], self.index])
 
 
 def performance_columns(
@@ -109,6 +111,21 @@ def performance_columns(
     return columns, sheet.row_reasons()
 
 
+def leave_out_daily_statistics(
+    columns: dict[str, Floats], reasons: list[dict[str, str]], frequency: str
+) -> list[dict[str, str]]:
+    """Make unknown, in place, what only daily returns can tell; returns the reasons with those of these.
+
+    For portfolios that are valued less often: their few returns are not those of sessions, so that scaling
+    them by 252 would be wrong.
+    """
+    names = [*MIN_RETURNS, *MIN_EXCESS_RETURNS, *MIN_COMMON_RETURNS]
+    for name in names:
+        columns[name] = np.full_like(columns[name], np.nan)
+    told = dict.fromkeys(names, f"valued {frequency}: there are no daily returns")
+    return [{**row, **told} for row in reasons]
+
+
 def _level_columns(series: ReturnSeries, rows: Integers, sheet: ReasonSheet) -> dict[str, Floats]:
     """Returns between two levels of the index."""
     dates, levels = series.levels
@@ -121,7 +138,7 @@ def _level_columns(series: ReturnSeries, rows: Integers, sheet: ReasonSheet) -> 
     }
     for name, months in RETURN_MONTHS.items():
         columns[name] = period_return(dates, levels, ends, months)
-    days = (dates[ends] - dates[:1]).astype(np.int64)
+    days = (series.dates[rows] - dates[:1]).astype(np.int64)
     columns["annualized_return"] = annualized_return(columns["cumulative_return"], days)
 
     sheet.explain("daily_return", np.isnan(columns["daily_return"]), "the return of the day is unknown")

@@ -29,6 +29,48 @@ class TimeWeighted:
     reasons: list[dict[str, str]]
 
 
+@dataclass(frozen=True)
+class SubPeriods:
+    """The K stretches of a timeline from one known value to the next, in money; returns are fractions.
+
+    ends: position of the last day of each; the first begins with a value of 0 before the timeline. capital:
+    what was at work; result: what became of it. returns: result / capital - 1, NaN = unknown.
+    """
+
+    ends: NDArray[np.intp]
+    capital: Floats
+    result: Floats
+    returns: Floats
+
+
+def sub_periods(
+    values: Floats,
+    inflow: Floats,
+    outflow: Floats,
+    *,
+    inflow_timing: FlowTiming = "start",
+    outflow_timing: FlowTiming = "end",
+    added_back: Floats | None = None,
+) -> SubPeriods:
+    """What `time_weighted` links. added_back: (T,) costs that are to count as if they were still there at the
+    end of their day; negative for income that is not to count; NaN = unknown.
+    """
+    ends = np.flatnonzero(np.isfinite(values))
+    begin = np.concatenate([[0.0], values[ends[:-1]]])[: len(ends)]
+    money_in, money_out = (sum_segments(flow, ends) for flow in (inflow, outflow))
+    in_share, out_share = _SHARE_AT_WORK[inflow_timing], _SHARE_AT_WORK[outflow_timing]
+    capital = begin + in_share * money_in - out_share * money_out
+    result = values[ends] - (1 - in_share) * money_in + (1 - out_share) * money_out
+    if added_back is not None:
+        result = result + sum_segments(added_back, ends)
+
+    returns = np.full(len(ends), np.nan)
+    returns[np.abs(capital) < NO_CAPITAL] = 0.0
+    np.divide(result, capital, out=returns, where=capital >= NO_CAPITAL)
+    returns[capital >= NO_CAPITAL] -= 1
+    return SubPeriods(ends, capital, result, returns)
+
+
 def time_weighted(
     timeline: Days,
     is_calendar: Flags,
@@ -38,6 +80,7 @@ def time_weighted(
     *,
     inflow_timing: FlowTiming = "start",
     outflow_timing: FlowTiming = "end",
+    added_back: Floats | None = None,
 ) -> TimeWeighted:
     """Daily time-weighted returns on the calendar days of a timeline, from values and external flows.
 
@@ -49,21 +92,18 @@ def time_weighted(
     at midday counts by half on either side (Bacon 2008, true time-weighted with daily valuation). Without
     capital (denominator 0) r = 0, with a reason when money moved. Where the capital is negative or a flow
     unknown, r is NaN and the index unknown from there on. An unknown value makes r and index of that day NaN,
-    and the next known day covers the gap.
+    and the next known day covers the gap. added_back: as in `sub_periods`.
     """
-    known = np.flatnonzero(np.isfinite(values))
-    begin = np.concatenate([[0.0], values[known[:-1]]])[: len(known)]
-    money_in, money_out = (_reduce_segments(np.add, flow, known) for flow in (inflow, outflow))
-    in_share, out_share = _SHARE_AT_WORK[inflow_timing], _SHARE_AT_WORK[outflow_timing]
-    capital = begin + in_share * money_in - out_share * money_out
-    result = values[known] - (1 - in_share) * money_in + (1 - out_share) * money_out
-
-    returns = np.full(len(known), np.nan)
-    returns[np.abs(capital) < NO_CAPITAL] = 0.0
-    np.divide(result, capital, out=returns, where=capital >= NO_CAPITAL)
-    returns[capital >= NO_CAPITAL] -= 1
+    periods = sub_periods(
+        values,
+        inflow,
+        outflow,
+        inflow_timing=inflow_timing,
+        outflow_timing=outflow_timing,
+        added_back=added_back,
+    )
     growth = np.ones(len(values))
-    growth[known] = 1 + returns
+    growth[periods.ends] = 1 + periods.returns
 
     rows = np.flatnonzero(is_calendar)
     has_value = np.isfinite(values[rows])
@@ -71,35 +111,39 @@ def time_weighted(
     daily[has_value] = _reduce_segments(np.multiply, growth, rows[has_value]) - 1
     index[has_value] = np.cumprod(growth)[rows[has_value]]
 
-    notes = _note_returns(timeline, known, capital, result, returns)
+    notes = _note_returns(timeline, periods)
     return TimeWeighted(daily, index, _explain_rows(timeline, rows, has_value, index, notes))
 
 
 def link_returns(returns: Floats, ends: NDArray[np.intp]) -> Floats:
     """Compound returns of consecutive periods. ends: position of the last return of each, ascending.
 
-    returns: (N,) simple; result (len(ends),). NaN in a period makes its return NaN. What follows the last end
-    is left out.
+    returns: (..., N) simple; result (..., len(ends)). NaN in a period makes its return NaN. What follows the
+    last end is left out.
     """
     return _reduce_segments(np.multiply, 1 + returns, ends) - 1
 
 
 def sum_to_calendar(amounts: Floats, is_calendar: Flags) -> Floats:
     """Amounts of a timeline (T,) on its calendar days (M,), each with what came since the day before."""
-    return _reduce_segments(np.add, amounts, np.flatnonzero(is_calendar))
+    return sum_segments(amounts, np.flatnonzero(is_calendar))
+
+
+def sum_segments(amounts: Floats, ends: NDArray[np.intp]) -> Floats:
+    """Sums along the last axis of consecutive periods, (..., T) -> (..., K). ends: as in `link_returns`."""
+    return _reduce_segments(np.add, amounts, ends)
 
 
 def _reduce_segments(ufunc: np.ufunc, values: Floats, ends: NDArray[np.intp]) -> Floats:
     if not len(ends):
-        return np.empty(0)
+        return np.empty((*values.shape[:-1], 0))
     starts = np.concatenate([[0], ends[:-1] + 1])
-    return np.asarray(ufunc.reduceat(values[: ends[-1] + 1], starts), dtype=np.float64)
+    return np.asarray(ufunc.reduceat(values[..., : ends[-1] + 1], starts, axis=-1), dtype=np.float64)
 
 
-def _note_returns(
-    timeline: Days, known: NDArray[np.intp], capital: Floats, result: Floats, returns: Floats
-) -> dict[int, str]:
+def _note_returns(timeline: Days, periods: SubPeriods) -> dict[int, str]:
     """What is to be said of single returns, by position on the timeline."""
+    known, capital, result, returns = periods.ends, periods.capital, periods.result, periods.returns
     no_capital = np.abs(capital) < NO_CAPITAL
     cases = [
         (no_capital & (np.abs(result) >= NO_CAPITAL), "money moved without capital"),

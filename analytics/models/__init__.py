@@ -4,11 +4,12 @@ from analytics.models.allocations import PortfolioAllocation, RebalanceFrequency
 from analytics.models.approvals import Approval, Decision
 from analytics.models.asset_metrics import AssetPerformanceMetrics
 from analytics.models.benchmarks import PortfolioBenchmark
+from analytics.models.blends import BlendComponent, BlendedBenchmark
 from analytics.models.correlations import AssetCorrelation
 from analytics.models.performance import PortfolioPerformanceHistory
 from analytics.models.policies import BandDestination, RebalanceMode, RebalancingPolicy
 from analytics.models.rebalancing import EventStatus, EventType, RebalancingEvent
-from analytics.models.restatements import Restatement
+from analytics.models.restatements import PublishedTable, Restatement
 from analytics.models.risk import PortfolioRiskMetrics, RiskLevel
 from analytics.models.runs import AnalyticsRun, ChunkKind, ChunkStatus, RunChunk, RunStatus
 
@@ -18,6 +19,8 @@ __all__ = [
     "AssetCorrelation",
     "AssetPerformanceMetrics",
     "BandDestination",
+    "BlendComponent",
+    "BlendedBenchmark",
     "ChunkKind",
     "ChunkStatus",
     "Decision",
@@ -27,6 +30,7 @@ __all__ = [
     "PortfolioBenchmark",
     "PortfolioPerformanceHistory",
     "PortfolioRiskMetrics",
+    "PublishedTable",
     "RebalanceFrequency",
     "RebalanceMode",
     "RebalancingEvent",

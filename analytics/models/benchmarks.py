@@ -44,3 +44,13 @@ class PortfolioBenchmark(ComputedRow):
 
     def __str__(self) -> str:
         return f"{self.portfolio} vs {self.asset}"
+
+    @property
+    def rule(self) -> str:
+        """What a blend consists of, in words; empty for an asset with prices of its own."""
+        return self.asset.blend.rule if hasattr(self.asset, "blend") else ""
+
+    @property
+    def in_words(self) -> str:
+        name = f"{self.asset} (primary)" if self.is_primary else str(self.asset)
+        return f"{name}: {self.rule}" if self.rule else name

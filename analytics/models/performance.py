@@ -5,6 +5,16 @@ from portfolio_site.kernel.fields import money_field
 from portfolios.models import Asset, Portfolio
 
 
+class DataQuality(models.TextChoices):
+    """How good the values behind a day's figures are, best first."""
+
+    COMPLETE = "complete", "Complete"
+    CARRIED = "carried", "Carried price or rate"
+    AT_COST = "at_cost", "At cost"
+    MISSING_FX = "missing_fx", "Missing exchange rate"
+    BLOCKED = "blocked", "Blocked"
+
+
 def _figure() -> models.FloatField:
     return models.FloatField(null=True, blank=True)
 
@@ -24,11 +34,17 @@ class PortfolioPerformanceHistory(ComputedRow):
     net_flow = money_field(null=True)
     cumulative_net_flow = money_field(null=True)
     realized_pnl = money_field(null=True)
+    realized_fx_pnl = money_field(null=True, help_text="The part of the realised gain that rates made")
     unrealized_pnl = money_field(null=True)
+    transferred_pnl = money_field(null=True, help_text="Unrealised gain that came or left with a transfer")
     income = money_field(null=True)
     fees = money_field(null=True)
+    trading_costs = money_field(null=True, help_text="The part of the fees that trades cost")
     taxes = money_field(null=True)
     fx_on_cash = money_field(null=True)
+    data_quality = models.CharField(
+        max_length=10, choices=DataQuality.choices, blank=True, default="", help_text="The worst that applies"
+    )
 
     daily_return = _figure()
     twr_index = _figure()

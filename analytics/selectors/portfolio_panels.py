@@ -3,27 +3,58 @@
 import datetime as dt
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from typing import cast
 
 import numpy as np
 from django.conf import settings
 
+from analytics.calculations.blends import blended_returns, rebalancing_days
+from analytics.calculations.dietz import level_days, valued_periodically
 from analytics.calculations.performance import ReturnSeries
 from analytics.calculations.returns import carry_forward, daily_risk_free, simple_returns
 from analytics.calculations.twr import FlowTiming, TimeWeighted, sum_to_calendar, time_weighted
 from analytics.models import PortfolioBenchmark
 from analytics.models.computed import HASH_LENGTH
+from analytics.selectors.blends import BlendRule, blend_rules, carried_levels
 from portfolios.calculations.carrying import carry_forward as carry_with_age
 from portfolios.calculations.entries import LedgerError
 from portfolios.calculations.ledger import DayBook
 from portfolios.calculations.valuation import Valuation, book_value
-from portfolios.models import Asset, Portfolio
+from portfolios.models import Asset, Portfolio, ValuationFrequency
 from portfolios.selectors.books import BookInputs, book_inputs, books_walk
 from portfolios.selectors.market_data import Bars, Series, bars_of, exchange_rates_to, interest_rate_series
 
-DAY_SUMS = ("inflow", "outflow", "realized", "income", "fees", "taxes", "fx_on_cash")
+DAY_SUMS = (
+    "inflow",
+    "outflow",
+    "realized",
+    "realized_fx",
+    "transferred_pnl",
+    "income",
+    "fees",
+    "trading_costs",
+    "taxes",
+    "fx_on_cash",
+)
+
+
+@dataclass(frozen=True)
+class BenchmarkParts:
+    """One benchmark on the portfolio's calendar of T days, in base currency, and what it consists of.
+
+    `weights` and `component_returns` by asset id, (T,) each: the weight at the start of the day, and the
+    component's own return, 0 on a day on which only others traded. Their products add up to `returns` (T,).
+    NaN: no component traded that day, or one of them is unknown, of which the `note` tells. A benchmark with
+    prices of its own is its only component.
+    """
+
+    returns: np.ndarray
+    weights: dict[int, np.ndarray]
+    component_returns: dict[int, np.ndarray]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,8 +63,8 @@ class PortfolioPanel:
 
     `days`: positions of the calendar days on the valuation's timeline. `sums`: day figures summed onto the
     calendar. `asset_returns` (A, T): in base currency, in the order of the valuation's assets. `benchmarks`:
-    returns (T,) in base currency by asset id, or the reason why there are none. `hashes`: of all inputs up to
-    each day.
+    returns (T,) in base currency by asset id, or the reason why there are none; `benchmark_parts`: what those
+    with returns consist of. `hashes`: of all inputs up to each day.
     """
 
     portfolio: Portfolio
@@ -46,6 +77,7 @@ class PortfolioPanel:
     series: ReturnSeries
     primary_benchmark: int | None
     benchmarks: dict[int, np.ndarray | str]
+    benchmark_parts: dict[int, BenchmarkParts]
     asset_returns: np.ndarray
     rates: Mapping[str, Series]
     hashes: list[str]
@@ -53,6 +85,27 @@ class PortfolioPanel:
     @property
     def dates(self) -> np.ndarray:
         return self.series.dates
+
+    @property
+    def is_valued_daily(self) -> bool:
+        return self.portfolio.valuation_frequency == ValuationFrequency.DAILY
+
+    @property
+    def daily_series(self) -> ReturnSeries:
+        """The series for statistics of daily returns; without any where it is valued less often."""
+        if self.is_valued_daily:
+            return self.series
+        return replace(self.series, returns=np.full(len(self.dates), np.nan))
+
+    @property
+    def primary_parts(self) -> BenchmarkParts | None:
+        """What the primary benchmark consists of; None without one, or without its returns."""
+        return None if self.primary_benchmark is None else self.benchmark_parts.get(self.primary_benchmark)
+
+    def is_total_return(self, benchmark: int) -> bool:
+        """Whether the benchmark's prices, or those of all its components, contain the dividends."""
+        parts = self.benchmark_parts.get(benchmark)
+        return all(self.assets[i].is_total_return for i in (parts.weights if parts else [benchmark]))
 
     def rate_on_last_day(self, currency: str) -> Decimal | None:
         """Base currency per unit on the last day; None when unknown."""
@@ -84,7 +137,8 @@ def portfolio_panels(
     ):
         benchmarks.setdefault(row.portfolio_id, []).append(row)
     asset_ids = {asset_id for book in inputs.values() for asset_id in book.asset_ids}
-    asset_ids |= {row.asset_id for rows in benchmarks.values() for row in rows}
+    rules = blend_rules(row.asset_id for rows in benchmarks.values() for row in rows)
+    asset_ids |= rules.keys() | {component for rule in rules.values() for component in rule.asset_ids}
     assets = Asset.objects.in_bulk(asset_ids)
     bars = bars_of(asset_ids, through)
     rate_cache: dict[str, dict[str, Series]] = {}
@@ -109,6 +163,7 @@ def portfolio_panels(
                 rates=rate_cache[base],
                 risk_free=series_cache[portfolio.risk_free],
                 benchmarks=benchmarks.get(portfolio.pk, []),
+                rules=rules,
             )
         except LedgerError as error:
             yield PanelFault(portfolio, str(error))
@@ -124,14 +179,14 @@ def _panel(
     rates: Mapping[str, Series],
     risk_free: Series,
     benchmarks: list[PortfolioBenchmark],
+    rules: Mapping[int, BlendRule],
 ) -> PortfolioPanel:
     held = inputs.asset_ids
     carry_days = settings.FX_MAX_CARRY_DAYS
     books = books_walk(portfolio, inputs, assets=assets, bars=bars, rates=rates, fx_max_carry_days=carry_days)
     first = min(entry.date for entry in inputs.entries)
-    calendar = _calendar(
-        first, through, [bars[i].dates for i in (*held, *(b.asset_id for b in benchmarks)) if i in bars]
-    )
+    measured = (component for row in benchmarks for component in rules[row.asset_id].asset_ids)
+    calendar = _calendar(first, through, [bars[i].dates for i in (*held, *measured) if i in bars])
     bar_dates = np.unique(np.concatenate([bars[i].dates for i in held if i in bars] or [calendar[:0]]))
     valuation = book_value(
         books,
@@ -147,32 +202,28 @@ def _panel(
         names={asset_id: assets[asset_id].symbol for asset_id in held},
     )
     days = np.flatnonzero(valuation.is_calendar)
-    weighted = time_weighted(
-        valuation.timeline,
-        valuation.is_calendar,
-        valuation.total_value,
-        valuation.inflow,
-        valuation.outflow,
-        inflow_timing=cast(FlowTiming, portfolio.inflow_timing),
-        outflow_timing=cast(FlowTiming, portfolio.outflow_timing),
-    )
+    weighted = _weighted(portfolio, valuation)
     sums = {name: sum_to_calendar(getattr(valuation, name), valuation.is_calendar) for name in DAY_SUMS}
     against = {
-        row.asset_id: _benchmark_returns(
-            row, assets[row.asset_id], bars.get(row.asset_id), calendar, portfolio, rates
-        )
+        row.asset_id: _benchmark_parts(row, rules[row.asset_id], assets, bars, calendar, portfolio, rates)
         for row in benchmarks
     }
+    parts = {asset_id: found for asset_id, found in against.items() if isinstance(found, BenchmarkParts)}
     primary = next((row.asset_id for row in benchmarks if row.is_primary), None)
-    primary_returns = against.get(primary) if primary is not None else None
+    primary_parts = parts.get(primary) if primary is not None else None
     series = ReturnSeries(
         dates=calendar,
         returns=weighted.returns,
         index=weighted.index,
         risk_free=daily_risk_free(carry_forward(*risk_free, calendar)),
-        benchmark=primary_returns if isinstance(primary_returns, np.ndarray) else None,
+        benchmark=primary_parts.returns if primary_parts else None,
         values=valuation.total_value[days],
         flows=sums["inflow"] - sums["outflow"],
+        level_dates=(
+            None
+            if portfolio.valuation_frequency == ValuationFrequency.DAILY
+            else level_days(calendar, portfolio.valuation_frequency)
+        ),
     )
     return PortfolioPanel(
         portfolio=portfolio,
@@ -184,12 +235,38 @@ def _panel(
         weighted=weighted,
         series=series,
         primary_benchmark=primary,
-        benchmarks=against,
+        benchmarks={i: found if isinstance(found, str) else found.returns for i, found in against.items()},
+        benchmark_parts=parts,
         asset_returns=np.array(
             [_base_returns(bars.get(i), assets[i].currency_id, calendar, portfolio, rates) for i in held]
         ).reshape(len(held), len(calendar)),
         rates=rates,
-        hashes=_input_hashes(portfolio, valuation, days, series),
+        hashes=_input_hashes(
+            portfolio, valuation, days, series, rules[primary] if primary is not None else None
+        ),
+    )
+
+
+def _weighted(portfolio: Portfolio, valuation: Valuation) -> TimeWeighted:
+    """Returns by the portfolio's own rules: how often it is valued, and when in a day its flows count."""
+    is_daily = portfolio.valuation_frequency == ValuationFrequency.DAILY
+    measure = (
+        time_weighted
+        if is_daily
+        else partial(
+            valued_periodically,
+            frequency=portfolio.valuation_frequency,
+            large_flow=float(portfolio.large_flow_percentage) / 100 or None,
+        )
+    )
+    return measure(
+        valuation.timeline,
+        valuation.is_calendar,
+        valuation.total_value,
+        valuation.inflow,
+        valuation.outflow,
+        inflow_timing=cast(FlowTiming, portfolio.inflow_timing),
+        outflow_timing=cast(FlowTiming, portfolio.outflow_timing),
     )
 
 
@@ -225,39 +302,75 @@ def _base_returns(
     bars: Bars | None, currency: str, calendar: np.ndarray, portfolio: Portfolio, rates: Mapping[str, Series]
 ) -> np.ndarray:
     """Price returns in base currency on the calendar days on which the asset has a bar, (T,)."""
-    returns = np.full(len(calendar), np.nan)
+    nothing = np.full(len(calendar), np.nan)
     if bars is None:
-        return returns
+        return nothing
     fx = _rates_on(currency, portfolio.base_currency_id, bars.dates, rates)
-    if fx is None:
-        return returns
-    own = simple_returns(bars.close * fx)
-    place = np.minimum(np.searchsorted(bars.dates, calendar), len(bars.dates) - 1)
-    traded = bars.dates[place] == calendar
-    returns[traded] = own[place[traded]]
-    return returns
+    return nothing if fx is None else _on_calendar(calendar, bars.dates, simple_returns(bars.close * fx))
 
 
-def _benchmark_returns(
+def _on_calendar(calendar: np.ndarray, dates: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values (..., D) of own dates on the days of the calendar, (..., T); NaN on all other days."""
+    placed = np.full((*values.shape[:-1], len(calendar)), np.nan)
+    place = np.minimum(np.searchsorted(dates, calendar), len(dates) - 1)
+    traded = dates[place] == calendar
+    placed[..., traded] = values[..., place[traded]]
+    return placed
+
+
+def _benchmark_parts(
     row: PortfolioBenchmark,
-    asset: Asset,
-    bars: Bars | None,
+    rule: BlendRule,
+    assets: Mapping[int, Asset],
+    bars: Mapping[int, Bars],
     calendar: np.ndarray,
     portfolio: Portfolio,
     rates: Mapping[str, Series],
-) -> np.ndarray | str:
-    if bars is None:
-        return f"{asset.symbol} has no prices"
-    if asset.currency_id != portfolio.base_currency_id and asset.currency_id not in rates:
-        return f"no rate from {asset.currency_id} to {portfolio.base_currency_id}"
-    returns = _base_returns(bars, asset.currency_id, calendar, portfolio, rates)
+) -> BenchmarkParts | str:
+    """The rule runs over the components' own history, so that a blend is the same in every portfolio."""
+    base = portfolio.base_currency_id
+    own_levels = []
+    for component in (assets[asset_id] for asset_id in rule.asset_ids):
+        if component.pk not in bars:
+            return f"{component.symbol} has no prices"
+        own = bars[component.pk]
+        fx = _rates_on(component.currency_id, base, own.dates, rates)
+        if fx is None:
+            return f"no rate from {component.currency_id} to {base}"
+        own_levels.append((own.dates, own.close * fx))
+    dates = np.unique(np.concatenate([own_dates for own_dates, _ in own_levels]))
+    if rule.start_date is not None:
+        # The level before the first return.
+        dates = dates[max(int(np.searchsorted(dates, np.datetime64(rule.start_date))) - 1, 0) :]
+    levels = np.stack([carried_levels(dates, *own) for own in own_levels])
+    blend = blended_returns(levels, np.array(rule.shares), rebalancing_days(dates, rule.frequency))
+    parts = np.stack([blend.weights, simple_returns(levels)])
+    parts[:, :, np.isnan(blend.returns)] = np.nan
+    returns, (weights, moves) = (_on_calendar(calendar, dates, part) for part in (blend.returns, parts))
     if row.start_date is not None:
-        returns[calendar < np.datetime64(row.start_date)] = np.nan
-    return returns
+        for series in (returns, weights, moves):
+            series[..., calendar < np.datetime64(row.start_date)] = np.nan
+    return BenchmarkParts(
+        returns=returns,
+        weights=dict(zip(rule.asset_ids, weights, strict=True)),
+        component_returns=dict(zip(rule.asset_ids, moves, strict=True)),
+        note=_late_start([(assets[i].symbol, bars[i].dates[0]) for i in rule.asset_ids], calendar),
+    )
+
+
+def _late_start(first_prices: list[tuple[str, np.datetime64]], calendar: np.ndarray) -> str:
+    """Why a blend is unknown at first: the component that begins last begins within the calendar."""
+    symbol, begins = max(first_prices, key=lambda component: component[1])
+    is_late = len(first_prices) > 1 and (calendar < begins).any()
+    return f"{symbol} has no price before {begins}" if is_late else ""
 
 
 def _input_hashes(
-    portfolio: Portfolio, valuation: Valuation, days: np.ndarray, series: ReturnSeries
+    portfolio: Portfolio,
+    valuation: Valuation,
+    days: np.ndarray,
+    series: ReturnSeries,
+    benchmark_rule: BlendRule | None,
 ) -> list[str]:
     """A hash per calendar day over everything that entered its figures, each building on the day before."""
     parameters = (
@@ -266,6 +379,9 @@ def _input_hashes(
         portfolio.inflow_timing,
         portfolio.outflow_timing,
         portfolio.risk_free,
+        portfolio.valuation_frequency,
+        portfolio.large_flow_percentage,
+        benchmark_rule,
     )
     running = hashlib.sha256(repr(parameters).encode())
     ids = np.array(valuation.asset_ids, dtype=float)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from analytics.calculations.constants import ENGINE_VERSION
 from analytics.calculations.returns import carry_forward, daily_risk_free
 from analytics.models import AnalyticsRun, AssetPerformanceMetrics
 from analytics.models.computed import HASH_LENGTH
-from analytics.services.computed_rows import PROVENANCE, rows_drop
-from portfolio_site.kernel.bulk import bulk_upsert
+from analytics.services.computed_rows import rows_replace
+from analytics.services.restatements import Cause
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.models import Asset
 from portfolios.selectors.market_data import Bars, bars_of, interest_rate_series
@@ -36,7 +37,8 @@ def asset_metrics_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:
     written = 0
     for asset_id, first in sorted(first_days.items()):
         if asset_id in bars:
-            written += _write_asset(run, asset_id, bars[asset_id], market, risk_free, first)
+            causes = work.get("causes", {}).get(str(asset_id), [])
+            written += _write_asset(run, asset_id, bars[asset_id], market, risk_free, first, causes)
     return {TABLE: written}, []
 
 
@@ -47,6 +49,7 @@ def _write_asset(
     market: Bars | None,
     risk_free: tuple[np.ndarray, np.ndarray],
     first: dt.date,
+    causes: Sequence[Cause],
 ) -> int:
     rows = np.arange(int(np.searchsorted(bars.dates, np.datetime64(first))), len(bars.dates))
     session_rate = daily_risk_free(carry_forward(*risk_free, bars.dates))
@@ -64,14 +67,8 @@ def _write_asset(
         rows,
     )
     dates = bars.dates[rows]
-    dropped = rows_drop(
-        AssetPerformanceMetrics.objects.filter(asset=asset_id),
-        "calculation_date",
-        first,
-        run.calculation_date,
-        dates,
-    )
-    return dropped + bulk_upsert(
+    return rows_replace(
+        run,
         AssetPerformanceMetrics,
         {
             "asset": asset_id,
@@ -83,7 +80,8 @@ def _write_asset(
             "engine_version": ENGINE_VERSION,
         },
         key=("asset", "calculation_date"),
-        provenance=PROVENANCE,
+        first=first,
+        causes=causes,
     )
 
 

@@ -42,10 +42,17 @@ def benchmarks_write(run: AnalyticsRun, panel: PortfolioPanel) -> int:
 def _figures(panel: PortfolioPanel, asset_id: int, returns: np.ndarray | str) -> dict[str, Any]:
     if isinstance(returns, str):
         nothing = np.full(len(panel.dates), np.nan)
-        figures, _ = benchmark_figures(panel.series.returns, nothing, panel.series.risk_free)
+        figures, _ = benchmark_figures(panel.daily_series.returns, nothing, panel.daily_series.risk_free)
         reasons = {name: returns for name in figures if name != "window"}
     else:
-        figures, reasons = benchmark_figures(panel.series.returns, returns, panel.series.risk_free)
-    if not panel.assets[asset_id].is_total_return:
-        reasons = {**reasons, "benchmark": PRICE_INDEX_NOTE}
+        figures, reasons = benchmark_figures(
+            panel.daily_series.returns, returns, panel.daily_series.risk_free
+        )
+    parts = panel.benchmark_parts.get(asset_id)
+    notes = [
+        *([] if panel.is_total_return(asset_id) else [PRICE_INDEX_NOTE]),
+        *([parts.note] if parts and parts.note else []),
+    ]
+    if notes:
+        reasons = {**reasons, "benchmark": "; ".join(notes)}
     return {"asset": asset_id, **figures, "quality": reasons}

@@ -1,24 +1,46 @@
 """What all writers of computed rows share."""
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from django.db.models import QuerySet
+from django.db.models import Model
+
+from analytics.models import AnalyticsRun
+from analytics.services.restatements import Cause, restatements_write
+from portfolio_site.kernel.bulk import bulk_upsert
 
 # Written with a change, but no change by themselves: a row that stays as it was keeps the run that made it.
 PROVENANCE = ("run", "inputs_hash", "engine_version", "calculated_at")
 MONEY_PLACES = 6
 
 
-def rows_drop(rows: QuerySet[Any], date_field: str, first: dt.date, last: dt.date, keep: np.ndarray) -> int:
-    """Remove rows between two days for which there is nothing to compute any more."""
-    stored = rows.filter(**{f"{date_field}__range": (first, last)})
-    wanted = set(keep.astype("datetime64[D]").tolist())
-    gone = [day for day in stored.values_list(date_field, flat=True) if day not in wanted]
-    if not gone:
-        return 0
-    return int(rows.filter(**{f"{date_field}__in": gone}).delete()[0])
+def rows_replace(
+    run: AnalyticsRun,
+    model: type[Model],
+    columns: Mapping[str, Any],
+    *,
+    key: tuple[str, str],
+    first: dt.date,
+    causes: Sequence[Cause],
+) -> int:
+    """Store the rows of one subject from `first` to the last day of the run; return how many changed.
+
+    `key` names the subject and the day. Rows of days for which there is nothing to compute any more go. What
+    was published and becomes another figure is restated; where nothing is stored yet, nothing is read.
+    """
+    subject, day = key
+    rows = model._default_manager.filter(**{subject: columns[subject]})
+    stored = rows.filter(**{f"{day}__range": (first, run.calculation_date)})
+    stored_days = set(stored.values_list(day, flat=True))
+    dropped = 0
+    if stored_days:
+        restatements_write(run, stored, columns, key=key, causes=causes)
+        gone = stored_days - set(np.asarray(columns[day]).astype("datetime64[D]").tolist())
+        if gone:
+            dropped = rows.filter(**{f"{day}__in": gone}).delete()[0]
+    return dropped + bulk_upsert(model, columns, key=key, provenance=PROVENANCE)
 
 
 def rounded_money(values: np.ndarray) -> np.ndarray:

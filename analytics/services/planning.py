@@ -1,18 +1,20 @@
 """Plan: what a run has to do, cut into chunks that fit one message and one transaction."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from analytics.models import ChunkKind
 from analytics.selectors.planning import (
     ONE_DAY,
+    Due,
     Staleness,
-    asset_first_days,
+    assets_due,
     assets_of_portfolios,
     last_correlation_day,
-    portfolio_first_days,
+    portfolios_due,
     portfolios_to_compute,
     staleness,
     trading_days,
@@ -66,16 +68,15 @@ def run_plan(
     asset_ids = set().union(*related.values()) if portfolio_codes else None
     chunks: list[PlannedChunk] = []
     if "assets" in sections:
-        chunks += _asset_chunks(asset_first_days(through, from_date, stale, asset_ids))
+        chunks += _asset_chunks(assets_due(through, from_date, stale, asset_ids))
     # One portfolio's run leaves the correlations of the whole house alone, unless they are asked for.
     if "correlations" in sections and (not portfolio_codes or "correlations" in only):
         chunks += _correlation_chunks(through, from_date, stale, all_pairs="correlations" in only)
     wanted = sections & PORTFOLIO_SECTIONS
     if wanted and wanted <= LATEST_SECTIONS:
-        chunks += _portfolio_chunks(dict.fromkeys((p.pk for p in portfolios), through), sorted(wanted))
+        chunks += _portfolio_chunks(dict.fromkeys((p.pk for p in portfolios), Due(through)), sorted(wanted))
     elif wanted:
-        first_days = portfolio_first_days(portfolios, through, from_date, stale)
-        chunks += _portfolio_chunks(first_days, sorted(wanted))
+        chunks += _portfolio_chunks(portfolios_due(portfolios, through, from_date, stale), sorted(wanted))
     return Plan(chunks, stale.watermark)
 
 
@@ -83,11 +84,20 @@ def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _asset_chunks(first_days: dict[int, dt.date]) -> list[PlannedChunk]:
+def _asset_chunks(due: dict[int, Due]) -> list[PlannedChunk]:
     return [
-        PlannedChunk(ChunkKind.ASSETS, {"assets": [[i, day.isoformat()] for i, day in batch]}, len(batch))
-        for batch in _batches(sorted(first_days.items()), ASSETS_PER_CHUNK)
+        PlannedChunk(ChunkKind.ASSETS, _work("assets", batch), len(batch))
+        for batch in _batches(sorted(due.items(), key=itemgetter(0)), ASSETS_PER_CHUNK)
     ]
+
+
+def _work(name: str, batch: Iterable[tuple[int, Due]]) -> dict[str, Any]:
+    """Ids with their first days, and by id what had changed; keys of JSON objects are texts."""
+    batch = list(batch)
+    return {
+        name: [[number, due.first.isoformat()] for number, due in batch],
+        "causes": {str(number): due.causes for number, due in batch if due.causes},
+    }
 
 
 def _correlation_chunks(
@@ -120,12 +130,8 @@ def _resumption_day(last: dt.date | None, through: dt.date) -> dt.date:
     return last if week_is_over else last + ONE_DAY
 
 
-def _portfolio_chunks(first_days: dict[int, dt.date], sections: list[str]) -> list[PlannedChunk]:
+def _portfolio_chunks(due: dict[int, Due], sections: list[str]) -> list[PlannedChunk]:
     return [
-        PlannedChunk(
-            ChunkKind.PORTFOLIOS,
-            {"portfolios": [[i, day.isoformat()] for i, day in batch], "sections": sections},
-            len(batch),
-        )
-        for batch in _batches(sorted(first_days.items()), PORTFOLIOS_PER_CHUNK)
+        PlannedChunk(ChunkKind.PORTFOLIOS, _work("portfolios", batch) | {"sections": sections}, len(batch))
+        for batch in _batches(sorted(due.items(), key=itemgetter(0)), PORTFOLIOS_PER_CHUNK)
     ]

@@ -2,14 +2,27 @@
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from analytics.models import AnalyticsRun, PortfolioPerformanceHistory
+import numpy as np
+from django.db.models import Model
+
+from analytics.models import AnalyticsRun, PortfolioPerformanceHistory, PortfolioRiskMetrics
 from analytics.selectors.portfolio_panels import PanelFault, PortfolioPanel, portfolio_panels
 from analytics.services import allocation_analysis, benchmarks, rebalancing_events, risk_metrics, snapshots
+from analytics.services.computed_rows import rows_replace
 from analytics.services.planning import LATEST_SECTIONS
+from analytics.services.restatements import Cause
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.models import Portfolio
+
+PUBLISHED: dict[type[Model], str] = {
+    PortfolioPerformanceHistory: "snapshot_date",
+    PortfolioRiskMetrics: "calculation_date",
+}
+# Whether a day was the last session of its month may only show when the next one comes.
+MONTH_END_DOUBT = dt.timedelta(days=10)
 
 Written = tuple[dict[str, int], list[str]]
 
@@ -23,26 +36,53 @@ def portfolio_figures_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:
     first_days = {int(pk): dt.date.fromisoformat(day) for pk, day in work["portfolios"]}
     lock_rows(Portfolio, first_days)
     portfolios = Portfolio.objects.filter(pk__in=first_days).order_by("pk")
+    causes = {int(pk): found for pk, found in work.get("causes", {}).items()}
     written: Counter[str] = Counter()
     issues: list[str] = []
+    without_book = set(first_days)
     for panel in portfolio_panels(portfolios, run.calculation_date):
+        without_book.discard(panel.portfolio.pk)
         if isinstance(panel, PanelFault):
             issues.append(f"{panel.portfolio.code}: {panel.reason}")
         elif len(panel.dates):
+            pk = panel.portfolio.pk
             written.update(
-                _write_panel(run, panel, first_days[panel.portfolio.pk], set(work["sections"]), issues)
+                _write_panel(run, panel, first_days[pk], causes.get(pk, []), set(work["sections"]), issues)
             )
+    for pk in without_book:
+        written.update(_drop_figures(run, pk, first_days[pk], causes.get(pk, [])))
     return dict(written), issues
 
 
+def _drop_figures(
+    run: AnalyticsRun, portfolio_id: int, first: dt.date, causes: Sequence[Cause]
+) -> dict[str, int]:
+    """What was stored of a book whose lines are all reversed."""
+    written = {}
+    for model, day in PUBLISHED.items():
+        nothing: dict[str, Any] = {field.name: [] for field in model._meta.concrete_fields}
+        nothing |= {"portfolio": portfolio_id, day: np.empty(0, dtype="datetime64[D]")}
+        written[model._meta.db_table] = rows_replace(
+            run, model, nothing, key=("portfolio", day), first=first, causes=causes
+        )
+    return written
+
+
 def _write_panel(
-    run: AnalyticsRun, panel: PortfolioPanel, first: dt.date, sections: set[str], issues: list[str]
+    run: AnalyticsRun,
+    panel: PortfolioPanel,
+    first: dt.date,
+    causes: Sequence[Cause],
+    sections: set[str],
+    issues: list[str],
 ) -> dict[str, int]:
     written: dict[str, int] = {}
+    if not panel.is_valued_daily:
+        first -= MONTH_END_DOUBT
     if "performance" in sections:
-        written[snapshots.TABLE] = snapshots.snapshots_write(run, panel, first)
+        written[snapshots.TABLE] = snapshots.snapshots_write(run, panel, first, causes)
     if "risk" in sections:
-        written[risk_metrics.TABLE] = risk_metrics.risk_metrics_write(run, panel, first)
+        written[risk_metrics.TABLE] = risk_metrics.risk_metrics_write(run, panel, first, causes)
     # What stands in one row per line is as of the latest day: a run over earlier days leaves it alone.
     later = PortfolioPerformanceHistory.objects.filter(
         portfolio=panel.portfolio, snapshot_date__gt=run.calculation_date

@@ -1,6 +1,7 @@
 """Risk metrics: one row per portfolio and day over the last three years of returns."""
 
 import datetime as dt
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,27 +9,23 @@ from analytics.calculations.constants import ENGINE_VERSION
 from analytics.calculations.risk_profile import risk_columns
 from analytics.models import AnalyticsRun, PortfolioRiskMetrics
 from analytics.selectors.portfolio_panels import PortfolioPanel
-from analytics.services.computed_rows import PROVENANCE, rows_drop
-from portfolio_site.kernel.bulk import bulk_upsert
+from analytics.services.computed_rows import rows_replace
+from analytics.services.restatements import Cause
 
 TABLE = PortfolioRiskMetrics._meta.db_table
 
 
-def risk_metrics_write(run: AnalyticsRun, panel: PortfolioPanel, first: dt.date) -> int:
+def risk_metrics_write(
+    run: AnalyticsRun, panel: PortfolioPanel, first: dt.date, causes: Sequence[Cause]
+) -> int:
     """Store the portfolio's risk from `first` on; return how many rows changed."""
     rows = panel.rows_from(first)
     positions = panel.valuation.positions[:, panel.days[rows]]
     signed = np.sign(positions) * panel.valuation.weights[:, panel.days[rows]]
-    columns, reasons = risk_columns(panel.series, rows, signed.T, panel.asset_returns)
+    columns, reasons = risk_columns(panel.daily_series, rows, signed.T, panel.asset_returns)
     dates = panel.dates[rows]
-    dropped = rows_drop(
-        PortfolioRiskMetrics.objects.filter(portfolio=panel.portfolio),
-        "calculation_date",
-        first,
-        run.calculation_date,
-        dates,
-    )
-    return dropped + bulk_upsert(
+    return rows_replace(
+        run,
         PortfolioRiskMetrics,
         {
             "portfolio": panel.portfolio.pk,
@@ -40,5 +37,6 @@ def risk_metrics_write(run: AnalyticsRun, panel: PortfolioPanel, first: dt.date)
             "engine_version": ENGINE_VERSION,
         },
         key=("portfolio", "calculation_date"),
-        provenance=PROVENANCE,
+        first=first,
+        causes=causes,
     )

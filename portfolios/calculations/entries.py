@@ -1,32 +1,38 @@
 """What goes into the books: transactions and corporate actions, and their order within a day."""
 
+import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-# The fixed order within a day. Corporate actions come before all of them.
+# The fixed order within a day: what opens a position comes before what closes one, so that a position may be
+# opened and closed on one day. Corporate actions come before all of them.
 _DAY_ORDER = [
     ("deposit", "transfer_in", "currency_exchange"),
-    ("buy", "cover"),
-    ("sell", "short"),
+    ("buy", "short"),
+    ("sell", "cover"),
     ("dividend", "interest", "interest_charge"),
     ("fee", "fee_refund", "tax", "tax_refund"),
     ("withdrawal", "transfer_out"),
 ]
 _PLACES = {kind: place for place, kinds in enumerate(_DAY_ORDER) for kind in kinds}
+_BRINGS_CASH = {"deposit", "sell", "short", "dividend", "interest", "fee_refund", "tax_refund"}
+_MOVES_NO_CASH = {"transfer_in", "transfer_out"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One settled transaction. Amounts are gross and positive, the kind gives the direction.
 
+    date: of the trade; from this day on it counts in the value. settle_date: from this day on its cash is
+    settled; None when that is the day of the trade.
     fx_rate: base currency for one unit of `currency`, as booked; None when the day's rate holds.
     counter_amount, counter_currency: what a currency exchange paid.
     """
 
     id: int
-    date: date
+    date: dt.date
     kind: str
     currency: str
     asset: int | None = None
@@ -38,17 +44,25 @@ class Entry:
     fx_rate: Decimal | None = None
     counter_amount: Decimal | None = None
     counter_currency: str | None = None
+    settle_date: dt.date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorporateAction:
-    """What a company did to its shares, effective before trading on `date`. ratio: new shares for one old."""
+    """What a company did to its shares, effective before trading on `date`.
+
+    ratio: new shares for one old. amount: cash per old share, in the asset's currency. new_asset: what the
+    new shares are of. cost_allocation: the share of the old cost that goes to the new shares, as a fraction;
+    None when it follows from market values.
+    """
 
     asset: int
-    date: date
+    date: dt.date
     kind: str
     ratio: Fraction | None = None
     amount: Decimal | None = None
+    new_asset: int | None = None
+    cost_allocation: Decimal | None = None
 
 
 class LedgerError(ValueError):
@@ -111,3 +125,33 @@ def counter_of(entry: Entry) -> tuple[Decimal, str]:
     if entry.counter_amount is None or entry.counter_currency is None:
         raise LedgerError(entry, "a currency_exchange needs a counter amount and its currency")
     return entry.counter_amount, entry.counter_currency
+
+
+def signed_amount(entry: Entry) -> Decimal:
+    """The gross amount as the cash account sees it: positive when received, negative when paid."""
+    amount = gross_amount(entry)
+    return amount if entry.kind in _BRINGS_CASH else -amount
+
+
+def cash_moves(entry: Entry) -> list[tuple[str, Decimal]]:
+    """All the cash that an entry moves, by currency; fees and taxes are paid in the entry's own."""
+    moves = []
+    if entry.kind == "currency_exchange":
+        paid, currency = counter_of(entry)
+        moves = [(entry.currency, gross_amount(entry)), (currency, -paid)]
+    elif entry.kind not in _MOVES_NO_CASH:
+        moves = [(entry.currency, signed_amount(entry))]
+    return moves + [(entry.currency, -charge) for charge in (entry.fee, entry.tax) if charge]
+
+
+def unsettled_cash(entries: Iterable[Entry], day: dt.date) -> dict[str, Decimal]:
+    """By currency the cash of what was traded up to `day` and settles later; the rest of the cash is settled.
+
+    Positive: still to come; negative: still to be paid.
+    """
+    waiting: dict[str, Decimal] = {}
+    for entry in entries:
+        if entry.settle_date is not None and entry.date <= day < entry.settle_date:
+            for currency, amount in cash_moves(entry):
+                waiting[currency] = waiting.get(currency, Decimal(0)) + amount
+    return waiting

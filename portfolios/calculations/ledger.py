@@ -1,32 +1,39 @@
 """The books of one portfolio: what its transactions leave at the end of every day with an event."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, localcontext
+from typing import Any
 
+from portfolios.calculations.corporate_actions import action_key, apply_action
 from portfolios.calculations.entries import (
     CorporateAction,
     Entry,
     LedgerError,
-    counter_of,
+    cash_moves,
     day_key,
-    gross_amount,
     position_of,
+    signed_amount,
 )
-from portfolios.calculations.lots import (
-    EXACT,
-    ZERO,
-    CostMethod,
-    InsufficientLotsError,
-    Lot,
-    match_lots,
-    split_lots,
-    total_cost,
-    total_quantity,
-)
+from portfolios.calculations.lots import EXACT, ZERO, CostMethod, InsufficientLotsError, Lot
+from portfolios.calculations.positions import Positions, Side, cost_of, currency_gain
+from portfolios.calculations.values import Market, PriceOn, RateOn, Value
 
-DAY_FIGURES = ("inflow", "outflow", "realized", "income", "fees", "taxes", "cash_booked", "transferred_pnl")
+DAY_FIGURES = (
+    "inflow",
+    "outflow",
+    "realized",
+    "realized_fx",
+    "income",
+    "fees",
+    "trading_costs",
+    "taxes",
+    "cash_booked",
+    "transferred_pnl",
+)
+# Figures of single assets on a day.
+ASSET_FIGURES = ("net_purchases", "asset_income", "asset_costs")
 
 # Where the amount of a transaction goes that is neither a trade nor a transfer.
 _FIGURE_OF = {
@@ -40,10 +47,7 @@ _FIGURE_OF = {
     "tax": "taxes",
     "tax_refund": "taxes",
 }
-_BRINGS_CASH = {"deposit", "sell", "short", "dividend", "interest", "fee_refund", "tax_refund"}
-
-RateOn = Callable[[str, date], Decimal | None]
-PriceOn = Callable[[int, date], Decimal | None]
+_TRADES = {"buy", "sell", "short", "cover"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,13 @@ class DayBook:
 
     quantities, costs, lots: by asset, only what is held; an asset of unknown cost has no entry in `costs`.
     cash: by currency, 0 once spent. inflow, outflow: external flows, both >= 0. realized: gains without fees
-    and taxes. income: gross dividends and interest less interest charged. fees, taxes: net of refunds.
+    and taxes; realized_fx: the part of them that exchange rates made. income: gross dividends and interest
+    less interest charged. fees, taxes: net of refunds; trading_costs: the part of the fees that trades cost.
     cash_booked: all movements of cash at the rates they were booked at; the change of cash in base currency
     less this is the gain from exchange rates. transferred_pnl: the unrealised gain that came in with a
     transfer (market value less book cost), less what left with one.
+    net_purchases, asset_income, asset_costs: by asset, what was put into it less what was taken out of it,
+    what it paid, and the fees and taxes of its lines; None where that is unknown.
     unknown: what is left out of these figures.
     """
 
@@ -79,11 +86,16 @@ class DayBook:
     inflow: Decimal
     outflow: Decimal
     realized: Decimal
+    realized_fx: Decimal
     income: Decimal
     fees: Decimal
+    trading_costs: Decimal
     taxes: Decimal
     cash_booked: Decimal
     transferred_pnl: Decimal
+    net_purchases: dict[int, Decimal | None]
+    asset_income: dict[int, Decimal | None]
+    asset_costs: dict[int, Decimal | None]
     unknown: tuple[Unknown, ...]
 
 
@@ -102,17 +114,19 @@ def book_walk(
 
     rate(currency, date): base currency per unit, carried as the caller decides, None when unknown. It is
     asked only where a transaction has no rate of its own. market_price(asset, date): in the asset's currency,
-    for transfers in kind; an asset that never had a price is transferred at its book cost. asset_currencies:
-    needed for transfers booked in another currency than the asset's. names: how assets are called in reasons
-    and errors.
+    for transfers in kind and the costs that corporate actions divide; an asset that never had a price is
+    transferred at its book cost. asset_currencies: needed where an asset is booked in another currency than
+    its own. names: how assets are called in reasons and errors.
 
-    The order within a day is fixed (see `day_key`), so the order of `entries` never matters. What needs a
-    rate that is unknown is left out of its figure and named in `unknown`; no rate is ever taken as 1. Gains
-    and cost exclude fees and taxes. Both legs of a currency exchange count as booked at one value.
+    Counted by trade date. The order within a day is fixed (see `day_key`), so the order of `entries` never
+    matters. What needs a rate that is unknown is left out of its figure and named in `unknown`; no rate is
+    ever taken as 1. Gains and cost exclude fees and taxes. Both legs of a currency exchange count as booked
+    at one value.
 
     Raises LedgerError for a sale beyond the holding and for a transaction that lacks what its kind needs.
     """
-    walk = _Walk(base_currency, cost_method, rate, market_price, asset_currencies or {}, names or {})
+    market = Market(base_currency, rate, market_price, asset_currencies or {}, names or {})
+    walk = _Walk(market, Positions(cost_method))
     by_day: dict[date, tuple[list[CorporateAction], list[Entry]]] = {}
     for action in actions:
         by_day.setdefault(action.date, ([], []))[0].append(action)
@@ -124,214 +138,188 @@ def book_walk(
         for day in sorted(by_day):
             day_actions, day_entries = by_day[day]
             walk.start_day()
-            for action in sorted(day_actions, key=lambda a: (a.asset, a.kind, a.ratio or 0)):
+            for action in sorted(day_actions, key=action_key):
                 walk.apply_action(action)
             for entry in sorted(day_entries, key=day_key):
                 walk.apply_entry(entry)
-            if day_entries or walk.touched or walk.unknown:
+            if day_entries or walk.positions.touched or walk.unknown:
                 books.append(walk.close_day(day))
     return books
-
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """An amount in base currency, or why it is unknown. What is made with an unknown is unknown."""
-
-    amount: Decimal | None
-    reason: str = ""
-
-    def __neg__(self) -> "_Value":
-        return self if self.amount is None else _Value(-self.amount)
-
-    def __sub__(self, other: "_Value") -> "_Value":
-        if self.amount is None:
-            return self
-        return other if other.amount is None else _Value(self.amount - other.amount)
 
 
 @dataclass
 class _Walk:
     """The state of the books on the way through the days."""
 
-    base_currency: str
-    cost_method: CostMethod
-    rate: RateOn
-    market_price: PriceOn
-    asset_currencies: Mapping[int, str]
-    names: Mapping[int, str]
-
-    long_lots: dict[int, list[Lot]] = field(default_factory=dict)
-    short_lots: dict[int, list[Lot]] = field(default_factory=dict)
+    market: Market
+    positions: Positions
     cash: dict[str, Decimal] = field(default_factory=dict)
-    quantities: dict[int, Decimal] = field(default_factory=dict)
-    costs: dict[int, Decimal] = field(default_factory=dict)
-    lots: dict[int, tuple[Lot, ...]] = field(default_factory=dict)
 
     def start_day(self) -> None:
-        self.figures = dict.fromkeys(DAY_FIGURES, ZERO)
+        self.figures: dict[str, Decimal] = dict.fromkeys(DAY_FIGURES, ZERO)
+        self.of_assets: dict[str, dict[int, Decimal | None]] = {name: {} for name in ASSET_FIGURES}
         self.unknown: dict[Unknown, None] = {}
-        self.touched: set[int] = set()
 
     def close_day(self, day: date) -> DayBook:
-        for asset in self.touched:
-            self._refresh_position(asset)
+        self.positions.refresh()
+        figures: dict[str, Any] = {**self.figures, **self.of_assets}
         return DayBook(
             date=day,
-            quantities=dict(self.quantities),
-            costs=dict(self.costs),
+            quantities=dict(self.positions.quantities),
+            costs=dict(self.positions.costs),
             cash=dict(self.cash),
-            lots=dict(self.lots),
+            lots=dict(self.positions.lots),
             unknown=tuple(self.unknown),
-            **self.figures,
+            **figures,
         )
 
     def apply_action(self, action: CorporateAction) -> None:
-        held = [lots for lots in (self.long_lots, self.short_lots) if lots.get(action.asset)]
-        if not held or action.kind == "cash_dividend":
+        effect = apply_action(action, self.positions, self.market)
+        if effect is None:
             return
-        if action.kind != "split" or action.ratio is None:
-            name = self._name(action.asset)
-            self._note(
-                "positions", f"{name}: the books do not follow the {action.kind} of {action.date.isoformat()}"
-            )
-            return
-        for lots in held:
-            lots[action.asset] = split_lots(lots[action.asset], action.ratio)
-        self.touched.add(action.asset)
+        if effect.problem:
+            self._note("positions", effect.problem)
+        if effect.cash:
+            self._move_cash(effect.currency, effect.cash)
+            self._record("cash_booked", effect.proceeds)
+            self._record("realized", effect.realized)
+            self._record("realized_fx", effect.currency_gain)
+        for asset, value in effect.exchanged.items():
+            self._record_asset("net_purchases", asset, value)
 
     def apply_entry(self, entry: Entry) -> None:
-        self._charge(entry, "fees", entry.fee)
-        self._charge(entry, "taxes", entry.tax)
+        for currency, amount in cash_moves(entry):
+            self._move_cash(currency, amount)
+        self._charge(entry)
         match entry.kind:
             case "transfer_in":
                 self._transfer_in(entry)
             case "transfer_out":
                 self._transfer_out(entry)
             case "currency_exchange":
-                paid, currency = counter_of(entry)
-                self._move_cash(entry.currency, gross_amount(entry))
-                self._move_cash(currency, -paid)
+                pass  # both legs count as booked at one value
             case "buy":
-                self._open(entry, self.long_lots, -self._pay(entry))
+                self._open(entry, self.positions.long)
             case "short":
-                self._open(entry, self.short_lots, -self._pay(entry))
+                self._open(entry, self.positions.short)
             case "sell":
-                self._record("realized", self._pay(entry) - self._close(entry, self.long_lots))
+                self._close(entry, self.positions.long)
             case "cover":
-                self._record("realized", self._pay(entry) - self._close(entry, self.short_lots))
+                self._close(entry, self.positions.short)
             case kind:
-                figure, received = _FIGURE_OF[kind], self._pay(entry)
+                figure, received = _FIGURE_OF[kind], self._receive(entry)
                 self._record(figure, received if figure in {"inflow", "income"} else -received)
+                if entry.asset is not None:
+                    by_asset = "asset_income" if figure == "income" else "asset_costs"
+                    self._record_asset(by_asset, entry.asset, received if figure == "income" else -received)
 
-    def _charge(self, entry: Entry, figure: str, amount: Decimal | None) -> None:
-        """The fee or tax column that any transaction may have."""
-        if amount:
-            self._move_cash(entry.currency, -amount)
-            value = self._booked_value(entry, amount)
+    def _charge(self, entry: Entry) -> None:
+        """The fee and tax columns that any transaction may have."""
+        for figure, amount in (("fees", entry.fee), ("taxes", entry.tax)):
+            if not amount:
+                continue
+            value = self.market.booked(entry, amount)
             self._record(figure, value)
             self._record("cash_booked", -value)
+            if figure == "fees" and entry.kind in _TRADES:
+                self._record("trading_costs", value)
+            if entry.asset is not None:
+                self._record_asset("asset_costs", entry.asset, value)
 
-    def _pay(self, entry: Entry) -> _Value:
-        """Move the gross amount into or out of cash; returns it in base currency, negative when paid out."""
-        amount = gross_amount(entry)
-        if entry.kind not in _BRINGS_CASH:
-            amount = -amount
-        self._move_cash(entry.currency, amount)
-        value = self._booked_value(entry, amount)
+    def _receive(self, entry: Entry) -> Value:
+        """The gross amount in base currency, negative when paid out."""
+        value = self.market.booked(entry, signed_amount(entry))
         self._record("cash_booked", value)
         return value
 
-    def _open(self, entry: Entry, lots: dict[int, list[Lot]], cost: _Value) -> None:
+    def _open(self, entry: Entry, side: Side) -> None:
+        cost = -self._receive(entry)
+        asset = self._add_lot(entry, side, cost, -signed_amount(entry))
+        self._record_asset("net_purchases", asset, cost)
+
+    def _add_lot(self, entry: Entry, side: Side, cost: Value, local: Decimal | None) -> int:
+        """local: the cost in the entry's currency, None when it is only known in base currency."""
         asset, quantity = position_of(entry)
-        signed = quantity if lots is self.long_lots else -quantity
-        lots.setdefault(asset, []).append(Lot(signed, cost.amount, entry.date, entry.id))
-        self.touched.add(asset)
+        if local is None or self.market.currency_of(asset, entry.currency) != entry.currency:
+            local = self.market.local(asset, cost.amount, entry.date)
+        signed = quantity if side is self.positions.long else -quantity
+        self.positions.open(asset, side, [Lot(signed, cost.amount, entry.date, entry.id, local)])
         if cost.amount is None:
             self._note("cost_basis", cost.reason)
+        return asset
 
-    def _close(self, entry: Entry, lots: dict[int, list[Lot]]) -> _Value:
-        """Take the lots out of the books; returns what they cost."""
+    def _close(self, entry: Entry, side: Side) -> None:
+        closed = self._take_lots(entry, side)
+        received, asset = self._receive(entry), position_of(entry)[0]
+        name, currency = self.market.name(asset), self.market.currency_of(asset, entry.currency)
+        gain = currency_gain(
+            self.market, asset, closed, currency=currency, rate=self._rate_of_sale(entry, currency), name=name
+        )
+        self._record("realized", received - cost_of(closed, name))
+        self._record("realized_fx", gain)
+        self._record_asset("net_purchases", asset, -received)
+
+    def _rate_of_sale(self, entry: Entry, currency: str) -> Decimal | None:
+        if currency == entry.currency:
+            return self.market.booked(entry, Decimal(1)).amount
+        return self.market.rate(currency, entry.date)
+
+    def _take_lots(self, entry: Entry, side: Side) -> list[Lot]:
         asset, quantity = position_of(entry)
         try:
-            closed, lots[asset] = match_lots(lots.get(asset, []), quantity, self.cost_method)
+            return self.positions.close(asset, side, quantity)
         except InsufficientLotsError as error:
-            reason = f"{entry.kind} of {error.asked:f} {self._name(asset)}, but only {error.held:f} held"
+            name = self.market.name(asset)
+            reason = f"{entry.kind} of {error.asked:f} {name}, but only {error.held:f} held"
             raise LedgerError(entry, reason) from error
-        self.touched.add(asset)
-        return _Value(total_cost(closed), f"{self._name(asset)}: cost unknown")
 
     def _transfer_in(self, entry: Entry) -> None:
         asset, quantity = position_of(entry)
-        price = self.market_price(asset, entry.date)
-        if price is None:
-            market = _Value(None, f"{self._name(asset)}: no price up to {entry.date.isoformat()}")
+        market = self._worth(entry, asset, quantity)
+        if entry.price is None:
+            cost, local = market, None
         else:
-            market = self._market_value(entry, asset, quantity * price)
-        cost = market if entry.price is None else self._booked_value(entry, quantity * entry.price)
-        self._open(entry, self.long_lots, cost)
-        worth = cost if price is None else market
+            cost, local = self.market.booked(entry, quantity * entry.price), quantity * entry.price
+        self._add_lot(entry, self.positions.long, cost, local)
+        worth = cost if self._is_unpriced(asset, entry.date) else market
         self._record("inflow", worth)
         self._record("transferred_pnl", worth - cost)
+        self._record_asset("net_purchases", asset, worth)
 
     def _transfer_out(self, entry: Entry) -> None:
         asset, quantity = position_of(entry)
-        cost = self._close(entry, self.long_lots)
-        price = self.market_price(asset, entry.date)
-        worth = cost if price is None else self._market_value(entry, asset, quantity * price)
+        cost = cost_of(self._take_lots(entry, self.positions.long), self.market.name(asset))
+        worth = cost if self._is_unpriced(asset, entry.date) else self._worth(entry, asset, quantity)
         self._record("outflow", worth)
         self._record("transferred_pnl", cost - worth)
+        self._record_asset("net_purchases", asset, -worth)
 
-    def _booked_value(self, entry: Entry, amount: Decimal) -> _Value:
-        """An amount in the entry's currency, in base currency at the rate it was booked at."""
-        if entry.currency == self.base_currency or not amount:
-            return _Value(amount)
-        if entry.fx_rate is not None:
-            return _Value(amount * entry.fx_rate)
-        if entry.counter_currency == self.base_currency and entry.counter_amount and entry.amount:
-            return _Value(amount * entry.counter_amount / entry.amount)
-        return self._converted(amount, entry.currency, entry.date)
+    def _worth(self, entry: Entry, asset: int, quantity: Decimal) -> Value:
+        """Units at the market, at the day's rate first: the position is valued at it too."""
+        worth = self.market.worth(asset, quantity, entry.date, entry.currency)
+        price = self.market.price(asset, entry.date)
+        is_booked_alike = self.market.currency_of(asset, entry.currency) == entry.currency
+        if worth.amount is None and price is not None and is_booked_alike:
+            return self.market.booked(entry, quantity * price)
+        return worth
 
-    def _market_value(self, entry: Entry, asset: int, amount: Decimal) -> _Value:
-        """An amount in the asset's currency, at the day's rate first: the position is valued at it too."""
-        currency = self.asset_currencies.get(asset, entry.currency)
-        value = self._converted(amount, currency, entry.date)
-        return (
-            self._booked_value(entry, amount)
-            if value.amount is None and currency == entry.currency
-            else value
-        )
-
-    def _converted(self, amount: Decimal, currency: str, day: date) -> _Value:
-        if currency == self.base_currency:
-            return _Value(amount)
-        rate = self.rate(currency, day)
-        if rate is None:
-            return _Value(None, f"no {self.base_currency} rate for {currency} on {day.isoformat()}")
-        return _Value(amount * rate)
+    def _is_unpriced(self, asset: int, day: date) -> bool:
+        return self.market.price(asset, day) is None
 
     def _move_cash(self, currency: str, amount: Decimal) -> None:
         self.cash[currency] = self.cash.get(currency, ZERO) + amount
 
-    def _record(self, figure: str, value: _Value) -> None:
+    def _record(self, figure: str, value: Value) -> None:
         if value.amount is None:
             self._note(figure, value.reason)
         else:
             self.figures[figure] += value.amount
 
+    def _record_asset(self, figure: str, asset: int, value: Value) -> None:
+        known = self.of_assets[figure].get(asset, ZERO)
+        self.of_assets[figure][asset] = (
+            None if known is None or value.amount is None else known + value.amount
+        )
+
     def _note(self, figure: str, reason: str) -> None:
         self.unknown[Unknown(figure, reason)] = None
-
-    def _refresh_position(self, asset: int) -> None:
-        lots = (*self.long_lots.get(asset, ()), *self.short_lots.get(asset, ()))
-        self.lots[asset] = lots
-        self.quantities[asset] = total_quantity(lots)
-        cost = total_cost(lots)
-        if cost is None:
-            self.costs.pop(asset, None)
-        else:
-            self.costs[asset] = cost
-        if not lots:
-            del self.lots[asset], self.quantities[asset], self.costs[asset]
-
-    def _name(self, asset: int) -> str:
-        return self.names.get(asset, f"asset {asset}")

@@ -28,12 +28,14 @@ class Lot:
     quantity: units, negative for a short lot. cost: what the whole lot cost in the base currency, without
     fees and taxes; negative for a short lot (the proceeds); None when no exchange rate was known.
     The total is kept, not the unit cost, so that a split leaves it untouched and no division rounds it.
+    local_cost: the same in the asset's currency; with `cost` it says at which rate the lot was bought.
     """
 
     quantity: Decimal
     cost: Decimal | None
     opened: date
     id: int
+    local_cost: Decimal | None = None
 
     @property
     def unit_cost(self) -> Decimal | None:
@@ -56,11 +58,20 @@ def total_quantity(lots: Sequence[Lot]) -> Decimal:
 
 def total_cost(lots: Sequence[Lot]) -> Decimal | None:
     """Cost of all the lots in the base currency; None as soon as one of them is unknown."""
-    costs = [lot.cost for lot in lots if lot.cost is not None]
-    if len(costs) < len(lots):
+    return _sum_known([lot.cost for lot in lots])
+
+
+def total_local_cost(lots: Sequence[Lot]) -> Decimal | None:
+    """Cost of all the lots in the asset's currency; None as soon as one of them is unknown."""
+    return _sum_known([lot.local_cost for lot in lots])
+
+
+def _sum_known(amounts: Sequence[Decimal | None]) -> Decimal | None:
+    known = [amount for amount in amounts if amount is not None]
+    if len(known) < len(amounts):
         return None
     with localcontext(EXACT):
-        return sum(costs, ZERO)
+        return sum(known, ZERO)
 
 
 def match_lots(lots: Sequence[Lot], quantity: Decimal, method: CostMethod) -> tuple[list[Lot], list[Lot]]:
@@ -106,6 +117,34 @@ def split_lots(lots: Sequence[Lot], ratio: Fraction) -> list[Lot]:
         return [replace(lot, quantity=lot.quantity * ratio.numerator / ratio.denominator) for lot in lots]
 
 
+def allocate_costs(lots: Sequence[Lot], share: Decimal | None) -> tuple[list[Lot], list[Lot]]:
+    """The lots with their cost divided as (kept, moved): `share` of each cost moves, the units stay in both.
+
+    An unknown share leaves both costs unknown. What moved and what was kept add up to what there was.
+    """
+    with localcontext(EXACT):
+        moved = [
+            replace(lot, cost=_part(lot.cost, share), local_cost=_part(lot.local_cost, share)) for lot in lots
+        ]
+        kept = [
+            replace(
+                lot,
+                cost=_rest(lot.cost, part.cost),
+                local_cost=_rest(lot.local_cost, part.local_cost),
+            )
+            for lot, part in zip(lots, moved, strict=True)
+        ]
+    return kept, moved
+
+
+def _part(cost: Decimal | None, share: Decimal | None) -> Decimal | None:
+    return None if cost is None or share is None else cost * share
+
+
+def _rest(cost: Decimal | None, part: Decimal | None) -> Decimal | None:
+    return None if cost is None or part is None else cost - part
+
+
 def _matching_order(lots: Sequence[Lot], method: CostMethod) -> list[int]:
     positions = list(range(len(lots)))
     if method == "lifo":
@@ -117,11 +156,22 @@ def _matching_order(lots: Sequence[Lot], method: CostMethod) -> list[int]:
 
 
 def _pool(lots: Sequence[Lot]) -> Lot:
-    return replace(lots[0], quantity=total_quantity(lots), cost=total_cost(lots))
+    return replace(
+        lots[0], quantity=total_quantity(lots), cost=total_cost(lots), local_cost=total_local_cost(lots)
+    )
 
 
 def _divide(lot: Lot, wanted: Decimal) -> tuple[Lot, Lot]:
     taken = wanted.copy_sign(lot.quantity)
+    # Multiplied before divided: a third of a cost is rounded once, at the end.
     cost = None if lot.cost is None else lot.cost * taken / lot.quantity
-    rest = None if lot.cost is None or cost is None else lot.cost - cost
-    return replace(lot, quantity=taken, cost=cost), replace(lot, quantity=lot.quantity - taken, cost=rest)
+    local = None if lot.local_cost is None else lot.local_cost * taken / lot.quantity
+    return (
+        replace(lot, quantity=taken, cost=cost, local_cost=local),
+        replace(
+            lot,
+            quantity=lot.quantity - taken,
+            cost=_rest(lot.cost, cost),
+            local_cost=_rest(lot.local_cost, local),
+        ),
+    )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from portfolios.calculations.carrying import Carried, Days, Floats, carry_forward
 from portfolios.calculations.entries import CorporateAction
-from portfolios.calculations.ledger import DAY_FIGURES, DayBook
+from portfolios.calculations.ledger import ASSET_FIGURES, DAY_FIGURES, DayBook
 from portfolios.calculations.value_reasons import Holdings, explain_values
 
 # Reasons that belong to what happened on a day, not to how things stood at its end.
@@ -27,9 +27,10 @@ class Valuation:
     quantities, prices, price_age, fx, positions, weights: (A, T) in the order of `asset_ids`. prices: as
     traded, in the asset's currency, carried and adjusted for the splits since; price_age: days since then;
     fx: base per unit of the asset's currency. weights: |value| over the sum of |value|, cash apart; 0 when
-    nothing is held. cash: by currency (T,), in that currency. The others are (T,); inflow ... fx_on_cash are
-    of that day, and fx_on_cash = change of cash_value - cash movements as booked. After days of unknown cash
-    it covers them all. reasons: per day; besides fields it has the marks "prices", "fx", "overdraft" and
+    nothing is held. net_purchases, asset_income, asset_costs: (A, T), what was put into an asset that day
+    less what was taken out, what it paid, and the fees and taxes of its lines. cash: by currency (T,), in that
+    currency. The others are (T,); inflow ... fx_on_cash are of that day, and fx_on_cash = change of
+    cash_value - cash movements as booked. After days of unknown cash it covers them all. reasons: per day; besides fields it has the marks "prices", "fx", "overdraft" and
     "positions".
 
     value(t) - value(t-1) = inflow - outflow + realized + change of unrealized_pnl - transferred_pnl + income
@@ -54,11 +55,16 @@ class Valuation:
     inflow: Floats
     outflow: Floats
     realized: Floats
+    realized_fx: Floats
     income: Floats
     fees: Floats
+    trading_costs: Floats
     taxes: Floats
     transferred_pnl: Floats
     fx_on_cash: Floats
+    net_purchases: Floats
+    asset_income: Floats
+    asset_costs: Floats
     reasons: list[dict[str, str]]
 
 
@@ -154,6 +160,7 @@ def book_value(
         fx_on_cash=fx_on_cash,
         reasons=explain_values(holdings, fx_on_cash, books, book_days),
         **figures,
+        **{name: _asset_figures(books, name, asset_ids, step) for name in ASSET_FIGURES},
     )
 
 
@@ -193,6 +200,20 @@ def _steps(
         for key, value in event.items():
             states[rows[key], column] = value
     return states[:, step]
+
+
+def _asset_figures(
+    books: Sequence[DayBook], name: str, asset_ids: Sequence[int], step: NDArray[np.intp]
+) -> Floats:
+    """(A, T) of what belongs to single days; NaN where unknown."""
+    rows = {asset: row for row, asset in enumerate(asset_ids)}
+    figures = np.zeros((len(asset_ids), len(step)))
+    # The place on the timeline where each book is reached.
+    places = np.searchsorted(step, np.arange(1, len(books) + 1))
+    for place, book in zip(places, books, strict=True):
+        for asset, value in getattr(book, name).items():
+            figures[rows[asset], place] = np.nan if value is None else value
+    return figures
 
 
 def _adjust_for_splits(

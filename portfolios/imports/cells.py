@@ -4,11 +4,11 @@ import datetime as dt
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from portfolio_site.kernel import fields
 
@@ -57,26 +57,36 @@ class Reading:
 
     significant: int | None = None
     rounded: Counter[tuple[str, int]] = field(default_factory=Counter)
+    remarks: Counter[str] = field(default_factory=Counter)
 
     def notes(self) -> list[str]:
         return [
             f"column {column}: {count} rounded half-even to {places} decimals"
             + (f" or {self.significant} digits" if self.significant else "")
             for (column, places), count in sorted(self.rounded.items())
-        ]
+        ] + [f"{remark}: {count} rows" for remark, count in sorted(self.remarks.items())]
 
 
 @dataclass(slots=True)
 class Row:
+    """`names`, `origin`: of a translated row, what our columns were called, and the row that it was."""
+
     line: int
     cells: dict[str, str]
     reading: Reading
+    names: Mapping[str, str] | None = None
+    origin: "Row | None" = None
 
     def cell(self, column: str) -> str:
         return self.cells.get(column, "").strip()
 
+    def name(self, column: str) -> str:
+        return self.names.get(column, column) if self.names else column
+
     def error(self, column: str, reason: str) -> CellError:
-        return CellError(column, self.cell(column), reason)
+        name = self.name(column)
+        written = self.origin.cell(name) if self.origin else ""
+        return CellError(name, written or self.cell(column), reason)
 
     def text(self, column: str, max_length: int, *, needed: bool = False) -> str:
         text = self.cell(column)
@@ -103,7 +113,7 @@ class Row:
         except ValueError as error:
             raise self.error(column, str(error)) from error
         if was_rounded:
-            self.reading.rounded[column, digits.places] += 1
+            self.reading.rounded[self.name(column), digits.places] += 1
         return value
 
     def number_from_zero(self, column: str, digits: Digits) -> Decimal | None:
@@ -179,7 +189,7 @@ def read_number(text: str, digits: Digits, significant: int | None) -> tuple[Dec
     if len(text) > MAX_NUMBER_LENGTH:
         raise ValueError("too long for a number")
     if not _NUMBER.fullmatch(text):
-        raise ValueError(_fault(text))
+        raise ValueError(number_fault(text))
     value = Decimal(text)
     if not value:
         return Decimal(0), False
@@ -208,11 +218,30 @@ def round_number(value: Decimal, digits: Digits, significant: int | None) -> Dec
     return kept
 
 
-def _fault(text: str) -> str:
+def number_fault(
+    text: str, rule: str = "write a point before the decimals and nothing between thousands"
+) -> str:
+    """Why a text is no number; `rule` is how numbers are written where it stands."""
     if text.startswith("="):
         return "a formula, not a number"
     if text.lstrip("+-").lower() in {"nan", "inf", "infinity"}:
         return "not a finite number"
     if re.fullmatch(r"[+-]?[0-9][0-9.,' \u00a0\u202f]*", text):
-        return "not a number: write a point before the decimals and nothing between thousands"
+        return f"not a number: {rule}"
     return "not a number"
+
+
+def typed_text(value: Any) -> str:
+    """A typed value as it would stand in a CSV file; null and NaN are blank."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float):
+        number = Decimal(repr(value))
+        return format(number, "f") if number.is_finite() else repr(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, dt.datetime):
+        return value.date().isoformat() if value.time() == dt.time() else value.isoformat()
+    return value.isoformat() if isinstance(value, dt.date) else str(value)

@@ -1,22 +1,24 @@
-"""Rows of a CSV, gzipped CSV or Parquet file, one at a time, with true line numbers."""
+"""Rows of a CSV, gzipped CSV, Parquet, Excel or JSON file, one at a time, with true line numbers."""
 
 import csv
-import datetime as dt
 import gzip
 import logging
 import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from portfolios.imports.cells import Reading, Row
+from portfolios.imports.cells import Reading, Row, typed_text
+from portfolios.imports.documents import document_table
+from portfolios.imports.errors import FileError, TableError
 from portfolios.imports.report import Reject
+from portfolios.imports.workbooks import NoValue, workbook_rows
 
 logger = logging.getLogger(__name__)
 
@@ -25,35 +27,41 @@ MAX_EXPANSION = 5
 MAX_LINE_BYTES = 1_000_000
 PARQUET_ROWS = 50_000
 PROGRESS_ROWS = 100_000
+# Enough to know what a file is.
+HEAD_BYTES = 64
 
-_GZIP_MAGIC, _PARQUET_MAGIC = b"\x1f\x8b", b"PAR1"
+_GZIP_MAGIC, _PARQUET_MAGIC, _ZIP_MAGIC = b"\x1f\x8b", b"PAR1", b"PK\x03\x04"
+# Workbooks of old Excel, and new ones behind a password.
+_OLE_MAGIC = b"\xd0\xcf\x11\xe0"
+_BOM = b"\xef\xbb\xbf"
 # What `surrogateescape` makes of a byte that is not UTF-8.
 _BAD_BYTE = re.compile("[\udc80-\udcff]")
 
 Line = tuple[int, list[str]]
 
 
-class FileError(Exception):
-    """The file cannot be opened at all, or may not."""
-
-
-class TableError(Exception):
-    """The file cannot be read as a table; `rejects` say where and why."""
-
-    def __init__(self, *rejects: Reject) -> None:
-        super().__init__("; ".join(str(reject) for reject in rejects))
-        self.rejects = list(rejects)
-
-
 class Table:
-    """The header and the rows below it."""
+    """The header and the rows below it.
 
-    def __init__(self, header: Sequence[str], lines: Iterator[Line]) -> None:
+    `is_typed`: the cells were numbers and dates, written here as our own layout writes them, whatever the
+    language of the program that made the file.
+    """
+
+    def __init__(
+        self,
+        header: Sequence[str],
+        lines: Iterator[Line],
+        *,
+        is_typed: bool = False,
+        remarks: Sequence[str] = (),
+    ) -> None:
         names = [name.strip().lower() for name in header]
         # The ECB ends every line with a comma.
         while names and not names[-1]:
             names.pop()
         self.header = names
+        self.is_typed = is_typed
+        self.remarks = list(remarks)
         self._lines = lines
 
     def check_header(self, required: Sequence[str], optional: Sequence[str] = ()) -> None:
@@ -70,31 +78,40 @@ class Table:
         if rejects:
             raise TableError(*rejects)
 
-    def rows(self, reading: Reading) -> Iterator[Row | Reject]:
-        """Rows in file order. One that does not fit the header, or holds bytes that are no text, a Reject"""
-        width = len(self.header)
-        for count, (line, cells) in enumerate(self._lines, start=1):
+    def lines(self) -> Iterator[Line]:
+        """What stands below the header, as it stands there."""
+        for count, line in enumerate(self._lines, start=1):
             if count % PROGRESS_ROWS == 0:
                 logger.info("%d rows read", count)
-            if len(cells) > width and not any(cells[width:]):
-                cells = cells[:width]
-            if len(cells) < width:
-                missing = self.header[len(cells)]
-                yield Reject(line, missing, "", f"{len(cells)} cells, but the header has {width} columns")
-            elif len(cells) > width:
-                yield Reject(
-                    line, "", cells[width], f"{len(cells)} cells, but the header has {width} columns"
-                )
-            else:
-                damage = _damaged_cell(self.header, cells, line)
-                yield damage or Row(line, dict(zip(self.header, cells, strict=True)), reading)
+            yield line
+
+    def rows(self, reading: Reading) -> Iterator[Row | Reject]:
+        """Rows in file order. One that does not fit the header, or holds bytes that are no text, a Reject"""
+        for line, cells in self.lines():
+            yield row_of(line, self.header, cells, reading)
+
+
+def row_of(line: int, header: Sequence[str], cells: list[str], reading: Reading) -> Row | Reject:
+    """The cells under their header, or why they do not fit it."""
+    width = len(header)
+    if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
+        cells = cells[:width]
+    if len(cells) < width:
+        reason = f"{len(cells)} cells, but the header has {width} columns"
+        return Reject(line, header[len(cells)], "", reason)
+    if len(cells) > width:
+        return Reject(line, "", cells[width], f"{len(cells)} cells, but the header has {width} columns")
+    damage = _damaged_cell(header, cells, line)
+    return damage or Row(line, dict(zip(header, cells, strict=True)), reading)
 
 
 def _damaged_cell(header: Sequence[str], cells: Sequence[str], line: int) -> Reject | None:
     whole = "".join(cells)
-    if whole.isascii() and "\0" not in whole:
+    if whole.isascii() and "\0" not in whole and NoValue.MARK not in whole:
         return None
     for name, cell in zip(header, cells, strict=True):
+        if isinstance(cell, NoValue):
+            return Reject(line, name, cell.shown, cell.reason)
         if "\0" in cell:
             return Reject(line, name, cell.replace("\0", "\\0"), "holds a NUL byte")
         if _BAD_BYTE.search(cell):
@@ -111,7 +128,8 @@ def open_table(path: Path, max_bytes: int) -> Iterator[Table]:
         if size > max_bytes:
             raise FileError(f"{path}: {size} bytes, more than the {max_bytes} that an import may have")
         with path.open("rb") as stream:
-            magic = stream.read(4)
+            head = stream.read(HEAD_BYTES)
+            magic = head[:4]
             stream.seek(0)
             unpacked = max_bytes * MAX_EXPANSION
             if magic == _PARQUET_MAGIC:
@@ -119,6 +137,14 @@ def open_table(path: Path, max_bytes: int) -> Iterator[Table]:
             elif magic.startswith(_GZIP_MAGIC):
                 with gzip.open(stream) as unzipped:
                     yield _csv_table(cast(IO[bytes], unzipped), unpacked)
+            elif magic == _ZIP_MAGIC:
+                yield _workbook_table(stream, unpacked)
+            elif magic == _OLE_MAGIC:
+                reason = "an Excel file that is old or has a password; save it as .xlsx without one"
+                raise TableError(Reject(1, "", "", reason))
+            elif head.removeprefix(_BOM).lstrip()[:1] in (b"{", b"["):
+                header, lines = document_table(stream, max_bytes)
+                yield Table(header, lines, is_typed=True)
             else:
                 yield _csv_table(stream, max_bytes)
     except OSError as error:
@@ -137,7 +163,11 @@ def _csv_table(stream: IO[bytes], max_bytes: int) -> Table:
 
 
 def _csv_lines(stream: IO[bytes], max_bytes: int) -> Iterator[Line]:
-    reader = csv.reader(_text_lines(stream, max_bytes), strict=True)
+    texts = _text_lines(stream, max_bytes)
+    first = next(texts, "")
+    # Where the comma stands before the decimals, the semicolon stands between the cells.
+    separator = ";" if first.count(";") > first.count(",") else ","
+    reader = csv.reader(chain([first], texts), delimiter=separator, strict=True)
     while True:
         line = reader.line_num + 1
         try:
@@ -169,6 +199,23 @@ def _text_lines(stream: IO[bytes], max_bytes: int) -> Iterator[str]:
         yield raw.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape")
 
 
+def _workbook_table(stream: IO[bytes], max_bytes: int) -> Table:
+    lines, remarks = workbook_rows(stream, max_bytes)
+    line, header = next(lines, (1, []))
+    if not any(header):
+        raise TableError(Reject(1, "", "", "the first sheet is empty"))
+    damage = _damaged_cell(header, header, line)
+    if damage:
+        raise TableError(damage)
+    return Table(header, _padded(lines, len(header)), is_typed=True, remarks=remarks)
+
+
+def _padded(lines: Iterator[Line], width: int) -> Iterator[Line]:
+    """A sheet does not store the blank cells at the end of a row."""
+    for line, cells in lines:
+        yield line, cells + [""] * (width - len(cells))
+
+
 def _parquet_table(stream: IO[bytes], max_bytes: int) -> Table:
     try:
         file = pq.ParquetFile(stream)
@@ -179,7 +226,7 @@ def _parquet_table(stream: IO[bytes], max_bytes: int) -> Table:
     # Repeated values hardly count in the encoded size; as CSV each would take a byte at least.
     if max(encoded, file.metadata.num_rows * file.metadata.num_columns) > max_bytes:
         raise TableError(Reject(1, "", "", f"the file unpacks to more than {max_bytes} bytes"))
-    return Table(file.schema_arrow.names, _parquet_lines(file))
+    return Table(file.schema_arrow.names, _parquet_lines(file), is_typed=True)
 
 
 def _parquet_lines(file: Any) -> Iterator[Line]:
@@ -188,22 +235,6 @@ def _parquet_lines(file: Any) -> Iterator[Line]:
         for batch in file.iter_batches(batch_size=PARQUET_ROWS):
             for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 line += 1
-                yield line, [_cell_text(value) for value in values]
+                yield line, [typed_text(value) for value in values]
     except (pa.ArrowException, OSError) as error:
         raise TableError(Reject(line + 1, "", "", f"the Parquet file is damaged: {error}")) from error
-
-
-def _cell_text(value: Any) -> str:
-    """A typed value as it would stand in a CSV file; null and NaN are blank."""
-    if value is None or value != value:
-        return ""
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, float):
-        number = Decimal(repr(value))
-        return format(number, "f") if number.is_finite() else repr(value)
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, dt.datetime):
-        return value.date().isoformat() if value.time() == dt.time() else value.isoformat()
-    return value.isoformat() if isinstance(value, dt.date) else str(value)

@@ -100,7 +100,8 @@ def read_transaction(
     if settle_date is not None and settle_date < trade_date:
         raise row.error("settle_date", "before the trade date")
     _refuse_misplaced(row, kind)
-    held = asset() if row.cell("symbol") or kind in WITH_QUANTITY else None
+    is_named = row.cell("symbol") or row.cell("isin")
+    held = asset() if is_named or kind in WITH_QUANTITY else None
     quantity, price, amount = _figures(row, kind)
     booked_in = currency("currency", held.currency_id if held else base_currency)
     fx_rate = row.positive_number("fx_rate", PRICE)

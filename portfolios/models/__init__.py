@@ -6,11 +6,18 @@ from portfolios.models.audit import AuditEvent
 from portfolios.models.corporate_actions import CorporateAction, CorporateActionKind
 from portfolios.models.currencies import Currency
 from portfolios.models.imports import ImportBatch
-from portfolios.models.portfolios import CostMethod, FlowTiming, Portfolio, PortfolioStatus
+from portfolios.models.portfolios import (
+    CostMethod,
+    FlowTiming,
+    Portfolio,
+    PortfolioStatus,
+    ValuationFrequency,
+)
 from portfolios.models.prices import PriceBar
 from portfolios.models.rates import ExchangeRate, InterestRate
 from portfolios.models.stale_marks import ChangeCause, StaleMark
 from portfolios.models.transactions import Transaction, TransactionKind, TransactionStatus
+from portfolios.models.uploads import FileUpload, UploadStatus
 
 __all__ = [
     "Asset",
@@ -22,6 +29,7 @@ __all__ = [
     "CostMethod",
     "Currency",
     "ExchangeRate",
+    "FileUpload",
     "FlowTiming",
     "ImportBatch",
     "InterestRate",
@@ -34,4 +42,5 @@ __all__ = [
     "Transaction",
     "TransactionKind",
     "TransactionStatus",
+    "ValuationFrequency",
 ]

@@ -31,8 +31,19 @@ class CorporateAction(models.Model):
         blank=True,
         help_text="New shares for one old share, rounded",
     )
-    amount = price_field(null=True, blank=True, help_text="Per share, in the asset's currency")
+    amount = price_field(
+        null=True,
+        blank=True,
+        help_text="Per old share, in the asset's currency; for a spin-off the value of one new share",
+    )
     new_asset = models.ForeignKey(Asset, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    cost_allocation = models.DecimalField(
+        max_digits=18,
+        decimal_places=12,
+        null=True,
+        blank=True,
+        help_text="Share of the old cost that goes to the new shares, 0 to 1; blank: by market values",
+    )
 
     class Meta:
         db_table = "corporate_actions"
@@ -53,6 +64,11 @@ class CorporateAction(models.Model):
             models.CheckConstraint(
                 condition=~Q(kind="cash_dividend") | (Q(amount__isnull=False) & Q(amount__gt=0)),
                 name="corporate_actions_dividend_has_amount",
+            ),
+            models.CheckConstraint(
+                condition=Q(cost_allocation__isnull=True)
+                | (Q(cost_allocation__gte=0) & Q(cost_allocation__lte=1)),
+                name="corporate_actions_cost_allocation_is_share",
             ),
         ]
 

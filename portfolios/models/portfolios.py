@@ -1,7 +1,8 @@
 from django.conf import settings
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
+from portfolio_site.kernel.fields import percent_field
 from portfolios.models.currencies import Currency
 
 
@@ -23,6 +24,12 @@ class FlowTiming(models.TextChoices):
     END = "end", "End of day"
 
 
+class ValuationFrequency(models.TextChoices):
+    DAILY = "daily", "Daily"
+    MONTHLY = "monthly", "Monthly"
+    QUARTERLY = "quarterly", "Quarterly"
+
+
 class Portfolio(models.Model):
     """One book of transactions, valued in one base currency."""
 
@@ -39,6 +46,17 @@ class Portfolio(models.Model):
     risk_free = models.CharField(max_length=32, blank=True, help_text="Name of an interest rate series")
     inflow_timing = models.CharField(max_length=8, choices=FlowTiming.choices, default=FlowTiming.START)
     outflow_timing = models.CharField(max_length=8, choices=FlowTiming.choices, default=FlowTiming.END)
+    valuation_frequency = models.CharField(
+        max_length=9,
+        choices=ValuationFrequency.choices,
+        default=ValuationFrequency.DAILY,
+        help_text="Returns between valuations are Modified Dietz",
+    )
+    large_flow_percentage = percent_field(
+        default=10,
+        validators=[MinValueValidator(0)],
+        help_text="A flow above this share of the value asks for a valuation on its day",
+    )
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="portfolios"
     )

@@ -35,10 +35,17 @@ class TransactionStatus(models.TextChoices):
     FAILED = "failed", "Failed"
 
 
+class TransactionQuerySet(models.QuerySet["Transaction"]):
+    def booked(self) -> "TransactionQuerySet":
+        """What counts in the books: settled lines that are not reversed. A reversal itself moves nothing."""
+        return self.filter(status=TransactionStatus.SETTLED, reverses__isnull=True, reversed_by__isnull=True)
+
+
 class Transaction(models.Model):
     """One line of a book. Amounts are gross and positive; the kind gives the direction.
 
-    Only settled lines count. A settled line is never edited: it is reversed and booked again.
+    Only settled lines count: in the value from the trade date on, in settled cash from the settle date on.
+    A settled line is never edited: another line `reverses` it, both stay, and neither counts any more.
     """
 
     portfolio = models.ForeignKey(Portfolio, on_delete=models.PROTECT, related_name="transactions")
@@ -72,10 +79,15 @@ class Transaction(models.Model):
     source = models.CharField(max_length=64, default="manual")
     external_id = models.CharField(max_length=128)
     note = models.CharField(max_length=500, blank=True, default="")
+    reverses = models.OneToOneField(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="reversed_by"
+    )
     batch = models.ForeignKey(
         ImportBatch, on_delete=models.PROTECT, null=True, blank=True, related_name="transactions"
     )
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TransactionQuerySet.as_manager()
 
     class Meta:
         db_table = "transactions"
@@ -102,6 +114,10 @@ class Transaction(models.Model):
                 condition=~Q(kind="currency_exchange")
                 | (Q(counter_amount__isnull=False) & Q(counter_currency__isnull=False)),
                 name="transactions_exchange_has_counter",
+            ),
+            models.CheckConstraint(
+                condition=Q(reverses__isnull=True) | Q(status="settled"),
+                name="transactions_reversal_is_settled",
             ),
         ]
         indexes = [

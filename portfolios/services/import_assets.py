@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 from django.db.models import Min
 
 from portfolios.imports.cells import QUANTITY, Row
-from portfolios.imports.report import ImportReport
 from portfolios.models import Asset, AssetClass, ChangeCause, PriceBar
 from portfolios.models.assets import DEFAULT_LOT_SIZES
 from portfolios.services.audit import Actor
-from portfolios.services.import_batches import Changes, FileImport, OnError
+from portfolios.services.import_batches import Cells, Changes, FileImport, FileReport, OnError
 from portfolios.services.import_lookups import CurrencyLookup
 from portfolios.services.staleness import mark_assets_stale
 
@@ -106,6 +105,11 @@ class AssetImport(FileImport[AssetRow]):
         created = [row.symbol for row in changes.created]
         self.append_audit(before=self.before, after={"created": created, "changed": self.after})
 
+    def cells_of(self, record: AssetRow) -> Cells:
+        cells = super().cells_of(record)
+        del cells["stored"]
+        return cells
+
 
 def _code(row: Row, column: str, *, needed: bool = False) -> str:
     text = row.text(column, 32, needed=needed)
@@ -120,6 +124,8 @@ def _new_asset(row: AssetRow) -> Asset:
     return Asset(symbol=row.symbol, exchange=row.exchange, **{"lot_size": lot_size, **row.values})
 
 
-def assets_import(path: str | Path, *, actor: Actor = None, on_error: OnError = "abort") -> ImportReport:
+def assets_import(
+    path: str | Path, *, actor: Actor = None, on_error: OnError = "abort", preview: bool = False
+) -> FileReport:
     """Add and change assets by (symbol, exchange)."""
-    return AssetImport(path, actor=actor, on_error=on_error).run()
+    return AssetImport(path, actor=actor, on_error=on_error).run(preview=preview)

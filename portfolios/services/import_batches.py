@@ -1,29 +1,38 @@
 """The way of every file into the tables: all of its rows, or a list that names each one that cannot go.
 
-One transaction holds the rows, the batch, the stale marks and the audit rows. A file that changes nothing,
+A file is read once, while no transaction is open: its rows are checked and wait, block by block, in a
+nameless file of their own. Then one transaction compares and writes them, so that the tables are locked no
+longer than writing takes, and a long file needs no more memory than a block of it.
+
+The transaction also holds the batch, the stale marks and the audit rows. A file that changes nothing,
 because it was imported before or because all its rows were refused, leaves none of them.
 """
 
+import dataclasses
 import datetime as dt
 import hashlib
+import pickle
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, cast
 
+import numpy as np
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, transaction
 
 from portfolio_site.kernel import clock
 from portfolio_site.kernel.canonical import decimal_text
 from portfolios.imports.cells import CellError, Reading, Row
-from portfolios.imports.report import ImportReport, Reject
+from portfolios.imports.report import MAX_VALUE_LENGTH, ImportReport, Reject
 from portfolios.imports.table import Table, TableError, open_table
-from portfolios.models import ImportBatch, Portfolio
+from portfolios.models import Asset, ImportBatch, Portfolio
 from portfolios.services.audit import Actor, audit_append
 
 OnError = Literal["abort", "skip"]
@@ -31,6 +40,13 @@ OWN_LAYOUT = "own"
 # SQLite stores a decimal as a double; 15 digits are what always comes back as it went in.
 SQLITE_DIGITS = 15
 BLOCK_ROWS = 50_000
+# So many are listed, the first of the file; whoever has more has one mistake, not ten thousand.
+MAX_REJECTS = 10_000
+SAMPLE_ROWS = 50
+# Files whose rows take less than this wait in memory.
+SPOOL_MEMORY = 8_000_000
+# Merging takes four times the memory of what is merged; searching a dozen arrays is cheaper than that.
+MERGED_ROWS = 200_000
 
 
 class Record(Protocol):
@@ -42,7 +58,54 @@ class Record(Protocol):
 
 R = TypeVar("R", bound=Record)
 K = TypeVar("K", bound=Hashable)
-Written = TypeVar("Written")
+Cells = dict[str, str]
+
+
+class ImportWatch:
+    """Follows one import. What it does in `begin` and `finish` is part of the import's transaction."""
+
+    def progress(self, done: int, total: int | None) -> None:
+        """So many rows are read (the total is not known yet) or written."""
+
+    def begin(self) -> None:
+        """Called before anything is compared. Whatever it raises ends the import."""
+
+    def finish(self, report: "FileReport") -> None:
+        """Called when all is written."""
+
+
+@dataclass
+class FileReport(ImportReport):
+    """`rejected` lists the first MAX_REJECTS by line, `unlisted` counts the others.
+
+    `samples` are the first rows of each kind as plain cells, in a preview only.
+    """
+
+    unlisted: int = 0
+    samples: dict[str, list[Cells]] = field(default_factory=dict)
+    batch_id: int | None = None
+
+    @property
+    def rejected_count(self) -> int:
+        return len(self.rejected) + self.unlisted
+
+    def summary(self) -> str:
+        return (
+            f"{self.read} read, {self.created} created, {self.updated} updated, "
+            f"{self.unchanged} unchanged, {self.rejected_count} rejected"
+        )
+
+    def keep_reject(self, reject: Reject) -> None:
+        if len(reject.value) > MAX_VALUE_LENGTH:
+            reject = dataclasses.replace(reject, value=reject.value[:MAX_VALUE_LENGTH])
+        self.rejected.append(reject)
+        if len(self.rejected) >= 2 * MAX_REJECTS:
+            self.sort_rejects()
+
+    def sort_rejects(self) -> None:
+        self.rejected.sort(key=lambda reject: reject.line)
+        self.unlisted += len(self.rejected[MAX_REJECTS:])
+        del self.rejected[MAX_REJECTS:]
 
 
 @dataclass
@@ -52,6 +115,8 @@ class Changes(Generic[R]):
     created: list[R] = field(default_factory=list)
     updated: list[R] = field(default_factory=list)
     unchanged: int = 0
+    # The first of them, to be shown.
+    unchanged_sample: list[R] = field(default_factory=list)
 
     @property
     def rows(self) -> list[R]:
@@ -62,9 +127,80 @@ class Changes(Generic[R]):
         if stored is None:
             self.created.append(record)
         elif stored == given:
-            self.unchanged += 1
+            self.leave(record)
         else:
             self.updated.append(record)
+
+    def leave(self, record: R) -> None:
+        self.unchanged += 1
+        if len(self.unchanged_sample) < SAMPLE_ROWS:
+            self.unchanged_sample.append(record)
+
+
+class FirstLines:
+    """On which line each row of a file stood first.
+
+    A dict of keys would take some 300 bytes a row, and a file has no limit of rows. Sixteen bytes of BLAKE2
+    never meet by chance, so equal hashes are equal keys, and sorted arrays of them take 20 bytes a row with
+    the line. Small arrays are merged, so that few have to be searched.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def find(self, keys: Iterable[Hashable], lines: Sequence[int]) -> list[int]:
+        """The first line of each key. Keys that are new are kept with theirs."""
+        digests = [hashlib.blake2b(repr(key).encode(), digest_size=16).digest() for key in keys]
+        if not digests:
+            return []
+        hashes, places, inverse = np.unique(
+            np.array(digests, dtype="S16"), return_index=True, return_inverse=True
+        )
+        first = np.array(lines, dtype=np.int32)[places]
+        is_new = np.ones(len(hashes), dtype=bool)
+        for known, known_lines in self._runs:
+            place = np.searchsorted(known, hashes).clip(max=len(known) - 1)
+            found = known[place] == hashes
+            first[found] = known_lines[place[found]]
+            is_new &= ~found
+        if is_new.any():
+            self._keep(hashes[is_new], first[is_new])
+        return cast("list[int]", first[inverse].tolist())
+
+    def _keep(self, hashes: np.ndarray, lines: np.ndarray) -> None:
+        while self._runs and len(self._runs[-1][0]) <= len(hashes) < MERGED_ROWS:
+            known, known_lines = self._runs.pop()
+            hashes, lines = np.concatenate([known, hashes]), np.concatenate([known_lines, lines])
+            order = np.argsort(hashes, kind="stable")
+            hashes, lines = hashes[order], lines[order]
+        self._runs.append((hashes, lines))
+
+
+class Spool(Generic[R]):
+    """Blocks of records between reading and writing, in a file that has no name and ends with the process.
+
+    Reading the import's file a second time instead would parse it inside the transaction, and could find
+    another file than the one that was checked.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=SPOOL_MEMORY)  # noqa: SIM115
+        self._blocks = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def add(self, records: list[R]) -> None:
+        pickle.dump(records, self._file, pickle.HIGHEST_PROTOCOL)
+        self._blocks += 1
+
+    def blocks(self) -> Iterator[list[R]]:
+        self._file.seek(0)
+        for _ in range(self._blocks):
+            yield pickle.load(self._file)  # noqa: S301 - what this process wrote a moment ago
 
 
 class FileImport(ABC, Generic[R]):
@@ -75,14 +211,24 @@ class FileImport(ABC, Generic[R]):
     optional: ClassVar[Sequence[str]] = ()
     # These columns tell rows apart: a file may hold each combination once.
     identity: ClassVar[Sequence[str]]
+    # Rows that do not depend on each other are compared and written in blocks; others all at once.
+    is_streamed: ClassVar[bool] = False
+
+    _remake: Callable[[], Self]
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        importer = super().__new__(cls)
+        importer._remake = partial(cls, *arguments, **options)
+        return importer
 
     def __init__(self, path: str | Path, *, actor: Actor = None, on_error: OnError = "abort") -> None:
         self.path = Path(path)
+        self.file_name = self.path.name
         self.actor = actor
         self.skips = on_error == "skip"
         self.layout = OWN_LAYOUT
         self.today = clock.today()
-        self.report = ImportReport()
+        self.report = FileReport()
         self.reading = Reading(SQLITE_DIGITS if connection.vendor == "sqlite" else None)
 
     @abstractmethod
@@ -104,47 +250,55 @@ class FileImport(ABC, Generic[R]):
         return table.rows(self.reading)
 
     def identity_of(self, record: R) -> Hashable:
+        """What tells the record apart from others, with a `repr` that does so, too."""
         return tuple(getattr(record, name) for name in self.identity)
+
+    def survey(self, records: list[R]) -> None:
+        """Sees every block while the file is read, for what must be known before the first is compared."""
+
+    def finish(self) -> None:
+        """Write what belongs to the file as a whole, after its last block; only if anything was written."""
 
     def audit(self, changes: Changes[R]) -> None:
         """One audit row for the file. Imports into portfolios write one for each of them instead."""
         self.append_audit()
 
-    def run(self) -> ImportReport:
-        """Read the whole file first, so that no transaction is open meanwhile. Raises FileError."""
+    def run(self, *, preview: bool = False, watch: ImportWatch | None = None) -> FileReport:
+        """Import the file, or with `preview` say what that would do and leave every table as it is.
+
+        Raises FileError.
+        """
         try:
-            records = self._read()
-        except TableError as error:
-            self.report.rejected += error.rejects
-            return self.report
-        if self._is_refused():
-            return self.report
-        with transaction.atomic():
-            changes = self.compare(records)
-            if self._is_refused():
-                transaction.set_rollback(True)
-                return self.report
-            if changes.rows or self.has_other_changes():
-                self.write(changes)
-                self._count(changes)
-                self._close_batch()
-                self.audit(changes)
-        self._count(changes)
-        return self.report
+            return self._run(preview, watch or ImportWatch())
+        except (IntegrityError, ValidationError):
+            # Another import made the same new portfolio or asset first. Now that it stands there, the whole
+            # file is judged anew: whose rows these are is another question than before.
+            again = self._remake()
+            again.file_name = self.file_name
+            return again._run(preview, watch or ImportWatch())
 
     def has_other_changes(self) -> bool:
         """Whether something changes that is no row of the file."""
         return False
 
     def reject(self, line: int, column: str, value: object, reason: str) -> None:
-        self.report.rejected.append(Reject(line, column, plain_text(value), reason))
+        self.report.keep_reject(Reject(line, column, plain_text(value), reason))
+
+    def cells_of(self, record: R) -> Cells:
+        """The record as a person would read it."""
+        return {name: _cell_text(value) for name, value in _fields_of(record).items()}
+
+    @cached_property
+    def symbols(self) -> dict[int, str]:
+        """What assets are called, for rows that hold their ids."""
+        return dict(Asset.objects.values_list("pk", "symbol"))
 
     @cached_property
     def batch(self) -> ImportBatch:
         """The batch row, made when the first row is about to be written."""
         return ImportBatch.objects.create(
             target=self.target,
-            file_name=self.path.name[:255],
+            file_name=self.file_name[:255],
             sha256=self._sha256,
             layout=self.layout,
             imported_by_id=self.actor.pk if isinstance(self.actor, User) else None,
@@ -170,46 +324,128 @@ class FileImport(ABC, Generic[R]):
             after={**file, **(counts if after is None else after)},
         )
 
-    def _read(self) -> list[R]:
+    def _run(self, preview: bool, watch: ImportWatch) -> FileReport:
+        with Spool[R]() as spool:
+            try:
+                blocks = self._checked_blocks(spool, watch)
+            except TableError as error:
+                for reject in error.rejects:
+                    self.report.keep_reject(reject)
+                return self._closed_report()
+            if self._is_refused():
+                return self._closed_report()
+            with transaction.atomic():
+                if not preview:
+                    watch.begin()
+                self._apply(blocks, preview, watch)
+                if preview or self._is_refused():
+                    transaction.set_rollback(True)
+                else:
+                    watch.finish(self.report)
+        return self._closed_report()
+
+    def _checked_blocks(self, spool: Spool[R], watch: ImportWatch) -> Iterable[list[R]]:
+        """Every row that can be read, in blocks or all at once."""
+        if not self.is_streamed:
+            return [[record for block in self._read(watch) for record in block]]
+        for block in self._read(watch):
+            spool.add(block)
+        return spool.blocks()
+
+    def _read(self, watch: ImportWatch) -> Iterator[list[R]]:
+        first_lines = FirstLines()
         records: list[R] = []
-        first_lines: dict[Hashable, int] = {}
+        cells: list[str] = []
         with open_table(self.path, settings.IMPORT_MAX_BYTES) as table:
             self.check_header(table)
             for row in self.rows_of(table):
                 self.report.read += 1
                 if isinstance(row, Reject):
-                    self.report.rejected.append(row)
+                    self.report.keep_reject(row)
                     continue
                 try:
-                    record = self.parse(row)
+                    records.append(self.parse(row))
                 except CellError as error:
                     self.reject(row.line, error.column, error.value, error.reason)
                     continue
-                first = first_lines.setdefault(self.identity_of(record), row.line)
-                if first != row.line:
-                    column, words = self.identity[-1], " and ".join(self.identity)
-                    self.reject(row.line, column, row.cell(column), f"repeats {words} of line {first}")
-                    continue
-                records.append(record)
+                cells.append(row.cell(self.identity[-1]))
+                if len(records) >= BLOCK_ROWS:
+                    yield self._without_repeats(records, cells, first_lines)
+                    records, cells = [], []
+                    watch.progress(self.report.read, None)
+        if records:
+            yield self._without_repeats(records, cells, first_lines)
         self.report.notes += self.reading.notes()
-        return records
+
+    def _without_repeats(self, records: list[R], cells: list[str], first_lines: FirstLines) -> list[R]:
+        column, words = self.identity[-1], " and ".join(self.identity)
+        firsts = first_lines.find(map(self.identity_of, records), [record.line for record in records])
+        kept = []
+        for record, cell, first in zip(records, cells, firsts, strict=True):
+            if first == record.line:
+                kept.append(record)
+            else:
+                self.reject(record.line, column, cell, f"repeats {words} of line {first}")
+        self.survey(kept)
+        return kept
+
+    def _apply(self, blocks: Iterable[list[R]], preview: bool, watch: ImportWatch) -> None:
+        """Compare and write; stop at the first block with a row that stops the file."""
+        done, is_changed = 0, False
+        changes: Changes[R] = Changes()
+        for records in blocks:
+            changes = self.compare(records)
+            if self._is_refused():
+                self.report.created = self.report.updated = self.report.unchanged = 0
+                self.report.samples = {}
+                return
+            self._count(changes)
+            if preview:
+                self._sample(changes)
+            if changes.rows or self.has_other_changes():
+                self.write(changes)
+                is_changed = True
+            done += len(records)
+            watch.progress(done, self.report.read - self.report.rejected_count)
+        if is_changed:
+            self.finish()
+            self._close_batch()
+            self.audit(changes)
+            self.report.batch_id = None if preview else self.batch.pk
 
     def _is_refused(self) -> bool:
-        self.report.rejected.sort(key=lambda reject: reject.line)
         return bool(self.report.rejected) and not self.skips
 
     def _count(self, changes: Changes[R]) -> None:
-        self.report.created = len(changes.created)
-        self.report.updated = len(changes.updated)
-        self.report.unchanged = changes.unchanged
+        self.report.created += len(changes.created)
+        self.report.updated += len(changes.updated)
+        self.report.unchanged += changes.unchanged
+
+    def _sample(self, changes: Changes[R]) -> None:
+        kinds = {
+            "created": changes.created,
+            "updated": changes.updated,
+            "unchanged": changes.unchanged_sample,
+        }
+        for kind, records in kinds.items():
+            sample = self.report.samples.setdefault(kind, [])
+            sample += [self.cells_of(record) for record in records[: SAMPLE_ROWS - len(sample)]]
 
     def _close_batch(self) -> None:
-        report, batch = self.report, self.batch
+        report, batch = self._closed_report(), self.batch
         batch.read, batch.created, batch.updated = report.read, report.created, report.updated
-        batch.unchanged, batch.rejected = report.unchanged, len(report.rejected)
+        batch.unchanged, batch.rejected = report.unchanged, report.rejected_count
         batch.rejects = [reject.as_json() for reject in report.rejected]
         batch.notes = report.notes
         batch.save()
+
+    def _closed_report(self) -> FileReport:
+        report = self.report
+        report.sort_rejects()
+        note = f"only the first {MAX_REJECTS:,} of {report.rejected_count:,} rejected rows are listed"
+        if report.unlisted and note not in report.notes:
+            report.notes.append(note)
+        return report
 
     @cached_property
     def _sha256(self) -> str:
@@ -230,10 +466,26 @@ def first_days(days: Iterable[tuple[K, dt.date]]) -> dict[K, dt.date]:
     return earliest
 
 
-def blocks_of(records: list[Written]) -> Iterator[list[Written]]:
-    """Records in portions, so that writing many of them needs no second copy of all."""
-    for start in range(0, len(records), BLOCK_ROWS):
-        yield records[start : start + BLOCK_ROWS]
+def note_earliest(earliest: dict[K, dt.date], days: Iterable[tuple[K, dt.date]]) -> None:
+    """Move each subject's day back to the earliest."""
+    for subject, day in first_days(days).items():
+        earliest[subject] = min(day, earliest.get(subject, day))
+
+
+def _fields_of(record: object) -> dict[str, Any]:
+    """The fields of a named tuple or a dataclass; those inside `values` stand beside the others."""
+    names = getattr(record, "_fields", None) or [item.name for item in dataclasses.fields(cast(Any, record))]
+    found = {name: getattr(record, name) for name in names}
+    values = found.pop("values", {})
+    return {**found, **values}
+
+
+def _cell_text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return plain_text(value)
 
 
 def columns_of(records: Iterable[Any], names: Sequence[str]) -> dict[str, list[Any]]:

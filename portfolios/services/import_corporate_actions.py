@@ -8,15 +8,22 @@ from typing import NamedTuple
 
 from portfolio_site.kernel.bulk import bulk_upsert
 from portfolios.imports.cells import PRICE, CellError, Digits, Row, read_number, round_number
-from portfolios.imports.report import ImportReport
 from portfolios.models import ChangeCause, CorporateAction, CorporateActionKind
 from portfolios.services.audit import Actor
-from portfolios.services.import_batches import Changes, FileImport, OnError, columns_of, first_days
+from portfolios.services.import_batches import (
+    Cells,
+    Changes,
+    FileImport,
+    FileReport,
+    OnError,
+    columns_of,
+    first_days,
+)
 from portfolios.services.import_lookups import AssetLookup
 from portfolios.services.staleness import mark_assets_stale
 
 KEY = ("asset", "ex_date", "kind")
-VALUES = ("ratio_new", "ratio_old", "ratio", "amount", "new_asset")
+VALUES = ("ratio_new", "ratio_old", "ratio", "amount", "new_asset", "cost_allocation")
 # What each kind must have, and what it may have besides.
 NEEDS = {
     "split": {"ratio"},
@@ -25,11 +32,15 @@ NEEDS = {
     "merger": set(),
     "symbol_change": {"new_symbol"},
 }
-MAY_HAVE = {"spin_off": {"amount"}, "merger": {"ratio", "amount", "new_symbol"}}
+MAY_HAVE = {
+    "spin_off": {"amount", "cost_allocation"},
+    "merger": {"ratio", "amount", "new_symbol", "cost_allocation"},
+}
 MAX_RATIO_PART = 2**63 - 1
 # Nothing is rounded in what a file says; the decimal beside the fraction is.
 RATIO_PART = Digits(18, 18)
 RATIO = Digits(12, 12)
+SHARE = Digits(6, 12)
 
 
 class Action(NamedTuple):
@@ -42,12 +53,13 @@ class Action(NamedTuple):
     ratio: Decimal | None
     amount: Decimal | None
     new_asset: int | None
+    cost_allocation: Decimal | None
 
 
 class CorporateActionImport(FileImport[Action]):
     target = "corporate_actions"
     required = ("symbol", "ex_date", "kind", "ratio", "amount")
-    optional = ("new_symbol",)
+    optional = ("new_symbol", "cost_allocation")
     identity = ("symbol", "ex_date", "kind")
 
     def __init__(self, path: str | Path, *, actor: Actor, on_error: OnError) -> None:
@@ -59,7 +71,7 @@ class CorporateActionImport(FileImport[Action]):
         # An action may be announced, so its day may lie in the future.
         ex_date = row.given("ex_date", row.date("ex_date"))
         kind = row.choice("kind", CorporateActionKind.values)
-        for column in ("ratio", "amount", "new_symbol"):
+        for column in ("ratio", "amount", "new_symbol", "cost_allocation"):
             if column in NEEDS[kind] and not row.cell(column):
                 raise row.error(column, f"must not be blank for a {kind}")
             if row.cell(column) and column not in NEEDS[kind] | MAY_HAVE.get(kind, set()):
@@ -82,6 +94,7 @@ class CorporateActionImport(FileImport[Action]):
             ratio=_rounded(row, ratio) if ratio else None,
             amount=row.positive_number("amount", PRICE),
             new_asset=new_asset,
+            cost_allocation=_share(row),
         )
 
     def identity_of(self, record: Action) -> tuple[int, dt.date, str]:
@@ -100,6 +113,12 @@ class CorporateActionImport(FileImport[Action]):
         bulk_upsert(CorporateAction, columns_of(changes.rows, (*KEY, *VALUES)), key=KEY)
         days = first_days((action.asset, action.ex_date) for action in changes.rows)
         mark_assets_stale(days, ChangeCause.CORPORATE_ACTION)
+
+    def cells_of(self, record: Action) -> Cells:
+        cells = super().cells_of(record)
+        for name in ("asset", "new_asset"):
+            cells[name] = self.symbols[int(cells[name])] if cells[name] else ""
+        return cells
 
 
 def _ratio(row: Row) -> Fraction | None:
@@ -122,6 +141,13 @@ def _ratio(row: Row) -> Fraction | None:
     return ratio
 
 
+def _share(row: Row) -> Decimal | None:
+    share = row.number_from_zero("cost_allocation", SHARE)
+    if share is not None and share > 1:
+        raise row.error("cost_allocation", "must be a share from 0 to 1")
+    return share
+
+
 def _rounded(row: Row, ratio: Fraction) -> Decimal:
     try:
         decimal = Decimal(ratio.numerator) / Decimal(ratio.denominator)
@@ -134,7 +160,7 @@ def _rounded(row: Row, ratio: Fraction) -> Decimal:
 
 
 def corporate_actions_import(
-    path: str | Path, *, actor: Actor = None, on_error: OnError = "abort"
-) -> ImportReport:
+    path: str | Path, *, actor: Actor = None, on_error: OnError = "abort", preview: bool = False
+) -> FileReport:
     """Add and correct corporate actions by (asset, ex-date, kind)."""
-    return CorporateActionImport(path, actor=actor, on_error=on_error).run()
+    return CorporateActionImport(path, actor=actor, on_error=on_error).run(preview=preview)

@@ -8,11 +8,18 @@ from typing import NamedTuple
 
 from portfolio_site.kernel.bulk import bulk_upsert
 from portfolios.imports.cells import PRICE, Row
-from portfolios.imports.report import ImportReport, Reject
+from portfolios.imports.report import Reject
 from portfolios.imports.table import Table, TableError
 from portfolios.models import ExchangeRate
 from portfolios.services.audit import Actor
-from portfolios.services.import_batches import Changes, FileImport, OnError, columns_of, first_days
+from portfolios.services.import_batches import (
+    Changes,
+    FileImport,
+    FileReport,
+    OnError,
+    columns_of,
+    note_earliest,
+)
 from portfolios.services.import_lookups import CurrencyLookup
 from portfolios.services.staleness import mark_currencies_stale
 
@@ -34,13 +41,15 @@ class ExchangeRateImport(FileImport[Rate]):
     """In the ECB's layout a row has one column a currency, in units for 1 EUR; each filled cell is a rate."""
 
     target = "exchange_rates"
+    is_streamed = True
     required = LONG_COLUMNS
     identity = ("base", "quote", "date")
 
-    def __init__(self, path: str | Path, *, actor: Actor, on_error: OnError, source: str) -> None:
+    def __init__(self, path: str | Path, *, actor: Actor, on_error: OnError, source: str = "") -> None:
         super().__init__(path, actor=actor, on_error=on_error)
         self.source = source
         self.currencies = CurrencyLookup()
+        self.stale_from: dict[str, dt.date] = {}
 
     def check_header(self, table: Table) -> None:
         first, *others = table.header or [""]
@@ -76,19 +85,24 @@ class ExchangeRateImport(FileImport[Rate]):
             raise row.error("quote", "the same currency as base")
         return Rate(row.line, base, quote, day, row.given(column, row.positive_number(column, PRICE)))
 
+    def identity_of(self, record: Rate) -> tuple[str, str, dt.date]:
+        return record.base, record.quote, record.date
+
     def compare(self, records: list[Rate]) -> Changes[Rate]:
         changes: Changes[Rate] = Changes()
-        if not records:
-            return changes
         days = [rate.date for rate in records]
         rows = ExchangeRate.objects.filter(
             base__in={rate.base for rate in records},
             quote__in={rate.quote for rate in records},
             date__range=(min(days), max(days)),
-        ).values_list("base", "quote", "date", "rate")
-        stored = {(base, quote, day): rate for base, quote, day, rate in rows}
+        ).order_by()
+        wanted = {self.identity_of(rate) for rate in records}
+        names = (*self.identity, "rate")
+        stored = {
+            tuple(key): rate for *key, rate in rows.values_list(*names).iterator() if tuple(key) in wanted
+        }
         for rate in records:
-            changes.sort_in(rate, stored.get((rate.base, rate.quote, rate.date)), rate.rate)
+            changes.sort_in(rate, stored.get(self.identity_of(rate)), rate.rate)
         return changes
 
     def write(self, changes: Changes[Rate]) -> None:
@@ -96,13 +110,21 @@ class ExchangeRateImport(FileImport[Rate]):
         columns = columns_of(rows, ("base", "quote", "date", "rate"))
         bulk_upsert(ExchangeRate, {**columns, "source": self.source}, key=("base", "quote", "date"))
         # Both sides: either can be the currency that a portfolio holds, the other one its base currency.
-        mark_currencies_stale(
-            first_days((code, rate.date) for rate in rows for code in (rate.base, rate.quote))
+        note_earliest(
+            self.stale_from, ((code, rate.date) for rate in rows for code in (rate.base, rate.quote))
         )
+
+    def finish(self) -> None:
+        mark_currencies_stale(self.stale_from)
 
 
 def exchange_rates_import(
-    path: str | Path, *, actor: Actor = None, on_error: OnError = "abort", source: str = ""
-) -> ImportReport:
+    path: str | Path,
+    *,
+    actor: Actor = None,
+    on_error: OnError = "abort",
+    source: str = "",
+    preview: bool = False,
+) -> FileReport:
     """Add and correct rates by (base, quote, date)."""
-    return ExchangeRateImport(path, actor=actor, on_error=on_error, source=source).run()
+    return ExchangeRateImport(path, actor=actor, on_error=on_error, source=source).run(preview=preview)

@@ -3,19 +3,29 @@
 import datetime as dt
 from collections import defaultdict
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from portfolio_site.kernel.bulk import bulk_upsert
 from portfolios.imports.cells import PRICE, QUANTITY, Row
-from portfolios.imports.report import ImportReport
 from portfolios.models import ChangeCause, CorporateAction, CorporateActionKind, PriceBar
 from portfolios.services.audit import Actor
-from portfolios.services.import_batches import Changes, FileImport, OnError, blocks_of, columns_of
+from portfolios.services.import_batches import (
+    Cells,
+    Changes,
+    FileImport,
+    FileReport,
+    OnError,
+    columns_of,
+    note_earliest,
+)
 from portfolios.services.import_lookups import AssetLookup
 from portfolios.services.staleness import mark_assets_stale
 
 FIGURES = ("open", "high", "low", "close", "volume")
+# Well below the number of parameters that a statement may have.
+ASSETS_A_QUERY = 500
 
 
 class Bar(NamedTuple):
@@ -29,13 +39,25 @@ class Bar(NamedTuple):
     volume: Decimal | None
 
 
+class StoredBar(NamedTuple):
+    figures: tuple[Decimal | None, ...]
+    through: dt.date | None
+
+
 class PriceImport(FileImport[Bar]):
     target = "prices"
+    is_streamed = True
     required = ("symbol", "date", *FIGURES)
     identity = ("symbol", "date")
 
     def __init__(
-        self, path: str | Path, *, actor: Actor, on_error: OnError, source: str, split_adjusted: bool
+        self,
+        path: str | Path,
+        *,
+        actor: Actor,
+        on_error: OnError,
+        source: str = "",
+        split_adjusted: bool = False,
     ) -> None:
         super().__init__(path, actor=actor, on_error=on_error)
         self.source = source
@@ -62,53 +84,77 @@ class PriceImport(FileImport[Bar]):
     def identity_of(self, record: Bar) -> tuple[int, dt.date]:
         return record.asset, record.date
 
+    def survey(self, records: list[Bar]) -> None:
+        if self.split_adjusted:
+            for bar in records:
+                last = self.adjusted_through.get(bar.asset, bar.date)
+                self.adjusted_through[bar.asset] = max(last, bar.date)
+
     def compare(self, records: list[Bar]) -> Changes[Bar]:
-        by_asset: defaultdict[int, list[Bar]] = defaultdict(list)
+        stored_bars = _stored_bars(records)
+        changes: Changes[Bar] = Changes()
+        stale_days = []
         for bar in records:
-            by_asset[bar.asset].append(bar)
+            stored = stored_bars.get((bar.asset, bar.date))
+            figures = (bar.open, bar.high, bar.low, bar.close, bar.volume)
+            through = self.adjusted_through.get(bar.asset)
+            if stored is None:
+                changes.created.append(bar)
+            elif stored.figures == figures and _is_known(stored.through, through):
+                changes.leave(bar)
+                continue
+            else:
+                changes.updated.append(bar)
+            splits = self.splits.get(bar.asset, [])
+            if (
+                stored is None
+                or stored.figures != figures
+                or _is_rescaled(bar.date, stored.through, through, splits)
+            ):
+                stale_days.append((bar.asset, bar.date))
+        note_earliest(self.stale_from, stale_days)
+        return changes
+
+    @cached_property
+    def splits(self) -> dict[int, list[dt.date]]:
+        """The ex-dates of each asset's splits."""
         splits: defaultdict[int, list[dt.date]] = defaultdict(list)
         known = CorporateAction.objects.filter(kind=CorporateActionKind.SPLIT)
         for asset, ex_date in known.values_list("asset", "ex_date"):
             splits[asset].append(ex_date)
-        changes: Changes[Bar] = Changes()
-        for asset, bars in by_asset.items():
-            self._compare_asset(asset, bars, splits[asset], changes)
-        return changes
-
-    def _compare_asset(
-        self, asset: int, bars: list[Bar], splits: list[dt.date], changes: Changes[Bar]
-    ) -> None:
-        first, last = min(bar.date for bar in bars), max(bar.date for bar in bars)
-        through = last if self.split_adjusted else None
-        if through is not None:
-            self.adjusted_through[asset] = through
-        rows = PriceBar.objects.filter(asset=asset, date__range=(first, last))
-        stored_bars = {
-            day: (figures, stored_through)
-            for day, stored_through, *figures in rows.values_list("date", "adjusted_through", *FIGURES)
-        }
-        stale_days = []
-        for bar in bars:
-            stored = stored_bars.get(bar.date)
-            figures = [bar.open, bar.high, bar.low, bar.close, bar.volume]
-            if stored is None:
-                changes.created.append(bar)
-            elif stored[0] == figures and _is_known(stored[1], through):
-                changes.unchanged += 1
-                continue
-            else:
-                changes.updated.append(bar)
-            if stored is None or stored[0] != figures or _is_rescaled(bar.date, stored[1], through, splits):
-                stale_days.append(bar.date)
-        if stale_days:
-            self.stale_from[asset] = min(stale_days)
+        return splits
 
     def write(self, changes: Changes[Bar]) -> None:
-        for bars in blocks_of(changes.rows):
-            columns = columns_of(bars, ("asset", "date", *FIGURES))
-            columns["adjusted_through"] = [self.adjusted_through.get(bar.asset) for bar in bars]
-            bulk_upsert(PriceBar, {**columns, "source": self.source}, key=("asset", "date"))
+        columns = columns_of(changes.rows, ("asset", "date", *FIGURES))
+        columns["adjusted_through"] = [self.adjusted_through.get(bar.asset) for bar in changes.rows]
+        bulk_upsert(PriceBar, {**columns, "source": self.source}, key=("asset", "date"))
+
+    def finish(self) -> None:
         mark_assets_stale(self.stale_from, ChangeCause.PRICE)
+
+    def cells_of(self, record: Bar) -> Cells:
+        cells = super().cells_of(record)
+        return {"line": cells.pop("line"), "symbol": self.symbols[int(cells.pop("asset"))], **cells}
+
+
+def _stored_bars(records: list[Bar]) -> dict[tuple[int, dt.date], StoredBar]:
+    """The bars that stand where the records would go.
+
+    Many assets to a query, because a file in order of its days has all of them in every block.
+    """
+    wanted = {(bar.asset, bar.date) for bar in records}
+    assets = sorted({asset for asset, _ in wanted})
+    days = [day for _, day in wanted]
+    stored = {}
+    for start in range(0, len(assets), ASSETS_A_QUERY):
+        rows = PriceBar.objects.filter(
+            asset__in=assets[start : start + ASSETS_A_QUERY], date__range=(min(days), max(days))
+        ).order_by()
+        names = ("asset", "date", "adjusted_through", *FIGURES)
+        for asset, day, through, *figures in rows.values_list(*names).iterator():
+            if (asset, day) in wanted:
+                stored[asset, day] = StoredBar(tuple(figures), through)
+    return stored
 
 
 def _is_known(stored: dt.date | None, given: dt.date | None) -> bool:
@@ -129,8 +175,9 @@ def prices_import(
     on_error: OnError = "abort",
     source: str = "",
     split_adjusted: bool = False,
-) -> ImportReport:
+    preview: bool = False,
+) -> FileReport:
     """Add and correct bars by (asset, date). `split_adjusted`: the source has divided by later splits."""
     return PriceImport(
         path, actor=actor, on_error=on_error, source=source, split_adjusted=split_adjusted
-    ).run()
+    ).run(preview=preview)

@@ -1,8 +1,9 @@
 """Transactions from a file."""
 
+import datetime as dt
 import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,17 @@ from portfolio_site.kernel import clock
 from portfolio_site.kernel.bulk import bulk_upsert
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.imports.cells import CellError, Row
-from portfolios.imports.report import ImportReport
+from portfolios.imports.errors import TableError
+from portfolios.imports.layouts import (
+    AUTO,
+    BUILT_IN,
+    Announced,
+    Layout,
+    Note,
+    check_layout_name,
+    find_layout,
+)
+from portfolios.imports.report import ImportReport, Reject
 from portfolios.imports.table import Table
 from portfolios.imports.transactions import (
     OPTIONAL,
@@ -35,11 +46,20 @@ from portfolios.services.import_batches import (
     plain_text,
 )
 from portfolios.services.import_holdings import oversold_rows
-from portfolios.services.import_lookups import AssetLookup, CurrencyLookup, PortfolioLookup
+from portfolios.services.import_lookups import (
+    ACTION_DAYS,
+    AssetLookup,
+    CorporateActionLookup,
+    CurrencyLookup,
+    PortfolioLookup,
+)
 from portfolios.services.portfolios import portfolio_create
 from portfolios.services.staleness import mark_portfolio_stale
 
-LAYOUTS = (OWN_LAYOUT,)
+# What comes with this program; entry points add to them.
+LAYOUTS = (AUTO, *BUILT_IN)
+# Every line has its say, but not without end.
+MAX_NOTES = 10_000
 CODE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 KEY = ("portfolio", "source", "external_id")
 # What a booked line says. Its note is no part of it: another note is no other line.
@@ -66,6 +86,8 @@ class TransactionImport(FileImport[TransactionRow]):
     required = REQUIRED
     optional = OPTIONAL
     identity = ("portfolio", "external_id")
+    # Known once the header was seen.
+    translator: Layout
 
     def __init__(
         self,
@@ -78,24 +100,76 @@ class TransactionImport(FileImport[TransactionRow]):
         create_portfolios: bool,
         base_currency: str,
         owner: User | None,
+        decimal_comma: bool = False,
     ) -> None:
         super().__init__(path, actor=actor, on_error=on_error)
+        check_layout_name(layout)
         self.portfolio = portfolio
         self.layout = layout
+        self.decimal_comma = decimal_comma
         self.create_portfolios = create_portfolios
         self.base_currency = base_currency
         self.owner = owner
         self.assets = AssetLookup()
+        self.actions = CorporateActionLookup()
         self.currencies = CurrencyLookup()
         self.portfolios = PortfolioLookup(actor, PortfolioRole.MAKER)
         self.occurrences: Counter[str] = Counter()
+        # What else came of these lines is not booked either.
+        self.refused_lines: set[int] = set()
         self.stored: dict[str, dict[str, dict[str, Any]]] = {}
         self.booked: dict[str, Portfolio] = {}
 
     def check_header(self, table: Table) -> None:
-        needs_portfolio = not self.portfolio
-        required = [name for name in self.required if needs_portfolio or name != "portfolio"]
-        table.check_header(required, ("portfolio", *self.optional))
+        self.translator = find_layout(
+            self.layout,
+            table,
+            needs_portfolio=not self.portfolio,
+            has_decimal_comma=self.decimal_comma,
+        )
+        self.layout = self.translator.name
+        if self.layout != OWN_LAYOUT and not self.portfolio:
+            reason = f"the layout {self.layout} names no portfolio: say which one the rows belong to"
+            raise TableError(Reject(1, "portfolio", "", reason))
+
+    def rows_of(self, table: Table) -> Iterator[Row | Reject]:
+        """What the layout makes of the rows. `read` counts those of the file, whatever comes of each."""
+        self.report.notes += [*table.remarks, *self.translator.remarks(table)]
+        last_line, unsaid = 0, 0
+        for item in self.translator.rows(table, self.reading):
+            found = self._known_action(item) if isinstance(item, Announced) else item
+            is_first = found.line != last_line and not (isinstance(found, Note) and not found.is_row)
+            if isinstance(found, Note):
+                self.report.read += is_first
+                if len(self.report.notes) < MAX_NOTES:
+                    self.report.notes.append(str(found))
+                else:
+                    unsaid += 1
+            else:
+                # The import counts each of these; what comes of one line after the first is no further row.
+                self.report.read -= not is_first
+                yield found
+            last_line = found.line
+        if unsaid:
+            self.report.notes.append(f"{unsaid} further notes are not listed")
+
+    def _known_action(self, announced: Announced) -> Note | Reject:
+        assets = [asset for symbol in announced.symbols for asset in self.assets.named(symbol)]
+        day = dt.date.fromisoformat(announced.row.cell("trade_date"))
+        ex_date = self.actions.find(assets, announced.kinds, day)
+        if ex_date is not None:
+            return Note(announced.line, f"{announced.words}: known since {ex_date}, so the row books nothing")
+        reason = (
+            f"{announced.words}: not known within {ACTION_DAYS.days} days of {day}; "
+            f"import it first, as {' or '.join(announced.kinds)}, with import_corporate_actions"
+        )
+        column = announced.row.name("symbol")
+        return Reject(announced.line, column, announced.row.cell("symbol"), reason)
+
+    def reject(self, line: int, column: str, value: object, reason: str) -> None:
+        """Name the column as the file does."""
+        self.refused_lines.add(line)
+        super().reject(line, self.translator.names.get(column, column), value, reason)
 
     def parse(self, row: Row) -> TransactionRow:
         code = row.cell("portfolio") or self.portfolio
@@ -131,7 +205,8 @@ class TransactionImport(FileImport[TransactionRow]):
     def compare(self, records: list[TransactionRow]) -> Changes[TransactionRow]:
         by_portfolio: defaultdict[str, list[TransactionRow]] = defaultdict(list)
         for row in records:
-            by_portfolio[row.portfolio].append(row)
+            if row.line not in self.refused_lines:
+                by_portfolio[row.portfolio].append(row)
         found = Portfolio.objects.filter(code__in=by_portfolio)
         lock_rows(Portfolio, [portfolio.pk for portfolio in found])
         self.booked = {portfolio.code: portfolio for portfolio in found}
@@ -156,8 +231,8 @@ class TransactionImport(FileImport[TransactionRow]):
         oversold = dict(oversold_rows(portfolio.pk if portfolio else None, found.rows))
         for row, reason in oversold.items():
             self.reject(row.line, "quantity", row.quantity, reason)
-        changes.created += [row for row in found.created if row not in oversold]
-        changes.updated += [row for row in found.updated if row not in oversold]
+        changes.created += [row for row in found.created if row.line not in self.refused_lines]
+        changes.updated += [row for row in found.updated if row.line not in self.refused_lines]
         changes.unchanged += found.unchanged
 
     def _reject_other(self, row: TransactionRow, name: str, booked: dict[str, Any]) -> None:
@@ -240,15 +315,18 @@ def transactions_import(
     actor: Actor = None,
     on_error: OnError = "abort",
     portfolio: str = "",
-    layout: str = OWN_LAYOUT,
+    layout: str = AUTO,
     create_portfolios: bool = False,
     base_currency: str = "",
     owner: User | None = None,
+    decimal_comma: bool = False,
 ) -> ImportReport:
     """Add transactions, and settle or correct those that are still pending or drafts.
 
     `portfolio`: the one that all rows belong to, for files that name none. Portfolios that do not exist are
-    created only with `create_portfolios`, in `base_currency`, for `owner`.
+    created only with `create_portfolios`, in `base_currency`, for `owner`. `layout`: one of LAYOUTS or of an
+    entry point; its name is the `source` of the rows. `decimal_comma`: how the numbers of our own and of the
+    generic layout are written; the others say so themselves. Raises FileError.
     """
     return TransactionImport(
         path,
@@ -259,4 +337,5 @@ def transactions_import(
         create_portfolios=create_portfolios,
         base_currency=base_currency,
         owner=owner,
+        decimal_comma=decimal_comma,
     ).run()

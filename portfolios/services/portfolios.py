@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Min
 
 from portfolio_site.kernel.locks import lock_rows
-from portfolios.models import ChangeCause, Portfolio, Transaction, TransactionStatus
+from portfolios.models import ChangeCause, Portfolio, Transaction
 from portfolios.services.audit import Actor, audit_append
 from portfolios.services.staleness import mark_portfolio_stale
 
@@ -21,10 +21,20 @@ EDITABLE_FIELDS = (
     "risk_free",
     "inflow_timing",
     "outflow_timing",
+    "valuation_frequency",
+    "large_flow_percentage",
     "owner_id",
 )
 # A change of these changes figures of the past.
-FIGURE_FIELDS = {"base_currency_id", "cost_method", "risk_free", "inflow_timing", "outflow_timing"}
+FIGURE_FIELDS = {
+    "base_currency_id",
+    "cost_method",
+    "risk_free",
+    "inflow_timing",
+    "outflow_timing",
+    "valuation_frequency",
+    "large_flow_percentage",
+}
 
 
 @transaction.atomic
@@ -93,7 +103,7 @@ def portfolio_update(portfolio: Portfolio, *, actor: Actor = None, **changes: An
 
 def first_booked_day(portfolio: Portfolio) -> dt.date | None:
     """The day from which the portfolio has figures."""
-    booked = Transaction.objects.filter(portfolio=portfolio, status=TransactionStatus.SETTLED)
+    booked = Transaction.objects.booked().filter(portfolio=portfolio)
     day: dt.date | None = booked.aggregate(first=Min("trade_date"))["first"]
     return day
 

@@ -11,6 +11,7 @@ from django.db.utils import DatabaseError
 from analytics.models import (
     Approval,
     AssetCorrelation,
+    BlendComponent,
     Decision,
     EventStatus,
     PortfolioAllocation,
@@ -84,6 +85,10 @@ def correlation(first: int, second: int) -> Callable[[], object]:
     return correlate
 
 
+def component(weight: int) -> Callable[[], object]:
+    return lambda: make.make_blend({make.make_asset(): weight})
+
+
 def own_check() -> object:
     user = make.make_user()
     return make.make_event(make.make_portfolio(), requested_by=user, approved_by=user)
@@ -117,6 +122,8 @@ BAD_ROWS: dict[str, BadRow] = {
     "exchange without a counter": (Transaction, booking(kind="currency_exchange")),
     "lots of nothing": (make.Asset, lambda: make.make_asset(lot_size=0)),
     "cash target above 100": (RebalancingPolicy, policy(cash_target_percentage=101)),
+    "component without a weight": (BlendComponent, component(0)),
+    "component above 100": (BlendComponent, component(101)),
     "negative reserve": (RebalancingPolicy, policy(cash_reserve=-1)),
     "cost of everything": (RebalancingPolicy, policy(cost_rate=1)),
     "nobody approves": (RebalancingPolicy, policy(approvals_needed=0)),
@@ -147,6 +154,7 @@ def test_good_rows_next_to_the_bad_ones_are_accepted() -> None:
         action("cash_dividend", amount=1),
         correlation(0, 1),
         policy(),
+        component(100),
     ):
         create()
 
@@ -185,6 +193,8 @@ UNIQUE_ROWS: dict[str, Callable[[], models.Model]] = {
     "correlation": lambda: make.make_correlation(make.make_asset(), make.make_asset()),
     "allocation": lambda: make.make_allocation(make.make_portfolio(), make.make_asset(), 50),
     "benchmark": lambda: make.make_benchmark(make.make_portfolio(), make.make_asset()),
+    "blend": lambda: make.make_blend({}),
+    "component": lambda: make.make_blend({make.make_asset(): 60}).components.get(),
     "policy": lambda: RebalancingPolicy.objects.create(portfolio=make.make_portfolio()),
     "chunk": lambda: RunChunk.objects.create(run=make.make_run(), number=1, kind="assets", work={}),
     "voice": approval,

@@ -62,13 +62,15 @@ ANALYTICS = {
     "portfolio_benchmarks": """
         portfolio asset is_primary start_date is_active tracking_error information_ratio beta alpha
         excess_return correlation r_squared up_capture down_capture calculated_at window""",
+    "blended_benchmarks": "asset rebalance_frequency start_date",
+    "blend_components": "blend asset weight_percentage",
     "rebalancing_policies": """
         portfolio mode cash_target_percentage cash_reserve minimum_trade fee_per_trade cost_rate
         turnover_cap lot_method band_destination cool_off_days approvals_needed""",
     "analytics_runs": "status requested_by done total stage started_at finished_at error heartbeat_at",
     "analytics_run_chunks": "run number kind work status rows issues",
     "approvals": "event user decision level proposal_hash note",
-    "restatements": "table_name portfolio asset row_date field old_value new_value cause run",
+    "restatements": "table_name portfolio asset row_date changes cause causes run",
 }
 OF_EVERY_COMPUTED_ROW = "run inputs_hash engine_version quality"
 COMPUTED = {

@@ -79,6 +79,14 @@ IMPORTS: list[tuple[str, list[str], str, str, str, tuple[str, str]]] = [
         "P1,BBB,0",
         ("symbol", "unknown symbol"),
     ),
+    (
+        "import_blends",
+        [],
+        "blend,symbol,weight_percentage,rebalance_frequency",
+        "MIX,AAA,100,monthly",
+        "MAX,BBB,100,monthly",
+        ("symbol", "unknown symbol"),
+    ),
 ]
 
 

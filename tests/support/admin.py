@@ -14,6 +14,7 @@ from django.urls import reverse
 from analytics.models import (
     Approval,
     Decision,
+    PublishedTable,
     RebalancingPolicy,
     Restatement,
     RunChunk,
@@ -78,14 +79,13 @@ def make_import_batch() -> ImportBatch:
 
 def make_restatement(portfolio: Portfolio | None) -> Restatement:
     return Restatement.objects.create(
-        table_name="portfolio_performance_history",
+        table_name=PublishedTable.PERFORMANCE if portfolio else PublishedTable.ASSETS,
         portfolio=portfolio,
-        asset=make.make_asset(),
+        asset=None if portfolio else make.make_asset(),
         row_date=make.DAY,
-        field="daily_return",
-        old_value=0.01,
-        new_value=-0.01,
+        changes={"total_value": ["1000.250000", "990.500000"], "daily_return": [0.01, None]},
         cause=ChangeCause.PRICE,
+        causes=[{"cause": "price", "subject": "AAPL", "from_date": "2015-03-02"}],
     )
 
 
@@ -102,6 +102,7 @@ PUBLIC_ROWS: Mapping[str, Callable[[], Model]] = {
         name=f"R{InterestRate.objects.count()}", date=make.DAY, annual_rate="0.01"
     ),
     "pricebar": lambda: make.make_price(make.make_asset()),
+    "blendedbenchmark": lambda: make.make_blend({make.make_asset(): 60, make.make_asset(): 40}),
     "assetcorrelation": lambda: make.make_correlation(
         make.make_asset(), make.make_asset(), correlation_1m=-0.5
     ),

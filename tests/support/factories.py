@@ -1,6 +1,7 @@
 """Rows for tests, made by plain functions: what a test does not name is filled in with something valid."""
 
 import datetime as dt
+from collections.abc import Mapping
 from decimal import Decimal
 from itertools import count
 from typing import Any
@@ -12,6 +13,8 @@ from analytics.models import (
     AnalyticsRun,
     AssetCorrelation,
     AssetPerformanceMetrics,
+    BlendComponent,
+    BlendedBenchmark,
     EventType,
     PortfolioAllocation,
     PortfolioBenchmark,
@@ -146,6 +149,15 @@ def make_allocation(portfolio: Portfolio, asset: Asset, target: Any, **fields: A
 
 def make_benchmark(portfolio: Portfolio, asset: Asset, **fields: Any) -> PortfolioBenchmark:
     return PortfolioBenchmark.objects.create(portfolio=portfolio, asset=asset, **fields)
+
+
+def make_blend(weights: Mapping[Asset, Any], symbol: str = "", **fields: Any) -> BlendedBenchmark:
+    """A blend of the assets with these weights in percent."""
+    asset = make_asset(symbol, asset_class=AssetClass.INDEX)
+    blend = BlendedBenchmark.objects.create(asset=asset, **fields)
+    for component, weight in weights.items():
+        BlendComponent.objects.create(blend=blend, asset=component, weight_percentage=weight)
+    return blend
 
 
 def make_event(portfolio: Portfolio, **fields: Any) -> RebalancingEvent:

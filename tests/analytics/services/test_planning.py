@@ -9,7 +9,8 @@ from analytics.models import ChunkKind
 from analytics.selectors.planning import held_assets, week_ends
 from analytics.services import planning
 from analytics.services.planning import PlannedChunk, run_plan
-from portfolios.models import AssetClass, CorporateAction, Portfolio, PriceBar, TransactionKind
+from portfolios.models import AssetClass, ChangeCause, CorporateAction, Portfolio, PriceBar, TransactionKind
+from portfolios.services.staleness import mark_assets_stale
 from tests.support import factories as make
 from tests.support.house import DAYS, FIRST_DAY, HOLIDAY, LAST_DAY, House, make_house, make_prices, run
 
@@ -175,3 +176,24 @@ def test_prices_alone_are_enough_for_asset_metrics() -> None:
     assert work_of(plan.chunks, ChunkKind.ASSETS, "assets") == [[asset.pk, FIRST_DAY.isoformat()]]
     assert work_of(plan.chunks, ChunkKind.PORTFOLIOS, "portfolios") == []
     assert PriceBar.objects.count() == 5
+
+
+def causes_of(chunks: list[PlannedChunk], kind: ChunkKind) -> dict[str, Any]:
+    return {number: causes for c in chunks if c.kind == kind for number, causes in c.work["causes"].items()}
+
+
+def test_a_plan_carries_why_stored_figures_are_computed_again(house: House) -> None:
+    run()
+    mark_assets_stale({house.rhein.pk: DAYS[70]}, ChangeCause.PRICE)
+    mark_assets_stale({house.rhein.pk: DAYS[60]}, ChangeCause.PRICE)
+    plan = run_plan(LAST_DAY)
+    why = [{"cause": "price", "subject": "RHEIN", "from_date": DAYS[60].isoformat()}]
+    assert causes_of(plan.chunks, ChunkKind.ASSETS) == {str(house.rhein.pk): why}
+    assert causes_of(plan.chunks, ChunkKind.PORTFOLIOS) == {str(house.abroad.pk): why}
+
+
+def test_what_is_computed_for_the_first_time_needs_no_cause(house: House) -> None:
+    mark_assets_stale({house.rhein.pk: FIRST_DAY}, ChangeCause.PRICE)
+    plan = run_plan(LAST_DAY)
+    assert causes_of(plan.chunks, ChunkKind.ASSETS) == {}
+    assert causes_of(plan.chunks, ChunkKind.PORTFOLIOS) == {}

@@ -144,10 +144,10 @@ def test_a_chunk_that_fails_half_way_leaves_nothing_and_can_be_done_again(
     expected = undisturbed_tables()
     write = risk_metrics.risk_metrics_write
 
-    def fail_at_the_second(run: AnalyticsRun, panel: Any, first: dt.date) -> int:
+    def fail_at_the_second(run: AnalyticsRun, panel: Any, *since_and_why: Any) -> int:
         if panel.portfolio == house.abroad:
             raise ZeroDivisionError("by design")
-        return write(run, panel, first)
+        return write(run, panel, *since_and_why)
 
     with monkeypatch.context() as patch:
         patch.setattr(portfolio_figures.risk_metrics, "risk_metrics_write", fail_at_the_second)

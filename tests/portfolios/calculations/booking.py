@@ -25,6 +25,7 @@ def entry(
     asset: int | None = None,
     currency: str = "EUR",
     counter_currency: str | None = None,
+    settles: str | None = None,
     **numbers: str | int | float | Decimal | None,
 ) -> Entry:
     return Entry(
@@ -34,6 +35,7 @@ def entry(
         asset=asset,
         currency=currency,
         counter_currency=counter_currency,
+        settle_date=date.fromisoformat(settles) if settles else None,
         **{name: None if number is None else Decimal(str(number)) for name, number in numbers.items()},
     )
 
@@ -41,6 +43,21 @@ def entry(
 def split(asset: int, day: str | date, ratio: Fraction | str) -> CorporateAction:
     ex_date = date.fromisoformat(day) if isinstance(day, str) else day
     return CorporateAction(asset=asset, date=ex_date, kind="split", ratio=Fraction(ratio))
+
+
+def action(
+    kind: str, asset: int, day: str, new_asset: int | None = None, **terms: str | int
+) -> CorporateAction:
+    """terms: ratio, amount, cost_allocation."""
+    return CorporateAction(
+        asset=asset,
+        date=date.fromisoformat(day),
+        kind=kind,
+        new_asset=new_asset,
+        ratio=Fraction(terms["ratio"]) if "ratio" in terms else None,
+        amount=Decimal(terms["amount"]) if "amount" in terms else None,
+        cost_allocation=Decimal(terms["cost_allocation"]) if "cost_allocation" in terms else None,
+    )
 
 
 def last_known(table: Table, day: date) -> Decimal | None:

@@ -1,5 +1,7 @@
 """What must hold for every book, whatever is in it."""
 
+from dataclasses import replace
+from decimal import Decimal
 from random import Random
 
 import numpy as np
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from portfolios.calculations.ledger import DayBook
 from portfolios.calculations.lots import COST_METHODS, CostMethod
 from portfolios.calculations.valuation import Valuation
-from tests.portfolios.calculations.booking import add_days, every_day, last_known, value, walk
+from tests.portfolios.calculations.booking import add_days, entry, every_day, last_known, value, walk
 from tests.portfolios.calculations.random_books import CURRENCY_OF, DAYS, FIRST_DAY, RandomBook, random_books
 
 METHODS = st.sampled_from(COST_METHODS)
@@ -18,7 +20,7 @@ METHODS = st.sampled_from(COST_METHODS)
 def book(random_book: RandomBook, method: CostMethod) -> list[DayBook]:
     return walk(
         random_book.entries,
-        random_book.splits,
+        random_book.actions,
         method=method,
         rates=random_book.rates,
         prices=random_book.prices,
@@ -33,7 +35,7 @@ def valued(random_book: RandomBook, books: list[DayBook]) -> Valuation:
         every_day(FIRST_DAY, add_days(FIRST_DAY, DAYS - 1)),
         asset_currencies=CURRENCY_OF,
         rates=random_book.rates,
-        splits=random_book.splits,
+        splits=random_book.actions,
     )
 
 
@@ -64,10 +66,10 @@ def test_the_order_of_the_input_never_matters(
     random_book: RandomBook, method: CostMethod, random: Random
 ) -> None:
     expected = book(random_book, method)
-    entries, splits = list(random_book.entries), list(random_book.splits)
+    entries, actions = list(random_book.entries), list(random_book.actions)
     random.shuffle(entries)
-    random.shuffle(splits)
-    shuffled = RandomBook(entries, splits, random_book.prices, random_book.rates)
+    random.shuffle(actions)
+    shuffled = RandomBook(entries, actions, random_book.prices, random_book.rates)
     assert book(shuffled, method) == expected
 
 
@@ -85,8 +87,10 @@ def test_the_value_is_quantity_times_price_times_rate(random_book: RandomBook) -
                 published = [known for known in random_book.prices[asset] if known <= str(day)]
                 if published:
                     worth = float(quantity) * float(random_book.prices[asset][max(published)])
-                    for action in random_book.splits:
-                        if action.asset == asset and max(published) < str(action.date) <= str(day):
+                    for action in random_book.actions:
+                        if (action.kind, action.asset) == ("split", asset) and max(published) < str(
+                            action.date
+                        ) <= str(day):
                             worth /= float(action.ratio or 1)
                     expected += worth * float(rate or 0)
                 else:
@@ -115,3 +119,75 @@ def test_lots_add_up_to_quantities_and_costs(random_book: RandomBook, method: Co
         for asset, lots in state.lots.items():
             assert abs(sum(lot.quantity for lot in lots) - state.quantities[asset]) < 1e-20
             assert abs(sum(lot.cost or 0 for lot in lots) - state.costs[asset]) < 1e-20
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_books(), METHODS)
+def test_the_gains_of_assets_and_the_rest_make_the_gain_of_the_book(
+    random_book: RandomBook, method: CostMethod
+) -> None:
+    """Asset by asset: value changes less what was put in; cash: interest, fees, taxes and rates."""
+    v = valued(random_book, book(random_book, method))
+    of_assets = np.diff(v.positions, axis=1, prepend=0.0) - v.net_purchases + v.asset_income - v.asset_costs
+    of_book = np.diff(v.total_value, prepend=0.0) - v.inflow + v.outflow
+    rest = (
+        (v.income - v.asset_income.sum(axis=0))
+        - (v.fees + v.taxes - v.asset_costs.sum(axis=0))
+        + v.fx_on_cash
+    )
+    np.testing.assert_allclose(of_assets.sum(axis=0) + rest, of_book, atol=1e-7)
+
+
+@settings(max_examples=40, deadline=None)
+@given(random_books(), METHODS, st.sampled_from(["3", "0.01", "1000"]))
+def test_all_money_times_k_is_every_figure_times_k(
+    random_book: RandomBook, method: CostMethod, factor: str
+) -> None:
+    """Prices, fees and amounts times k; units and rates as they are."""
+    k = Decimal(factor)
+
+    def times(number: Decimal | None) -> Decimal | None:
+        return None if number is None else number * k
+
+    scaled = RandomBook(
+        [
+            replace(
+                entry,
+                price=times(entry.price),
+                amount=times(entry.amount),
+                fee=times(entry.fee),
+                tax=times(entry.tax),
+                counter_amount=times(entry.counter_amount),
+            )
+            for entry in random_book.entries
+        ],
+        [replace(action, amount=times(action.amount)) for action in random_book.actions],
+        {
+            asset: {day: str(Decimal(str(price)) * k) for day, price in table.items()}
+            for asset, table in random_book.prices.items()
+        },
+        random_book.rates,
+    )
+    before, after = (valued(one, book(one, method)) for one in (random_book, scaled))
+    for name in ("total_value", "realized", "realized_fx", "unrealized_pnl", "fx_on_cash", "income", "fees"):
+        expected = getattr(before, name) * float(k)
+        np.testing.assert_allclose(getattr(after, name), expected, rtol=1e-9, atol=1e-6 * float(k))
+    np.testing.assert_allclose(after.weights, before.weights, atol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_books(), METHODS)
+def test_a_full_close_leaves_no_dust(random_book: RandomBook, method: CostMethod) -> None:
+    last_day = add_days(FIRST_DAY, DAYS)
+    open_positions = book(random_book, method)[-1].lots if random_book.entries else {}
+    closing = []
+    for asset, lots in open_positions.items():
+        for kind, sign in (("sell", 1), ("cover", -1)):
+            units = sum(lot.quantity * sign for lot in lots if lot.quantity * sign > 0)
+            if units:
+                # As a broker writes it: twelve decimals.
+                shown = units.quantize(Decimal("1e-12"))
+                closing.append(entry(kind, last_day, asset, CURRENCY_OF[asset], quantity=shown, price=100))
+    closed = replace(random_book, entries=[*random_book.entries, *closing])
+    books = book(closed, method)
+    assert not books or (books[-1].quantities, books[-1].costs, books[-1].lots) == ({}, {}, {})

@@ -1,10 +1,11 @@
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from itertools import permutations
 
 import pytest
 
-from portfolios.calculations.entries import CorporateAction, Entry, LedgerError
+from portfolios.calculations.entries import CorporateAction, Entry, LedgerError, unsettled_cash
 from portfolios.calculations.ledger import DAY_FIGURES, DayBook, Unknown
 from portfolios.calculations.lots import COST_METHODS, CostMethod
 from tests.portfolios.calculations.booking import add_days, entry, split, walk
@@ -77,10 +78,10 @@ def test_a_cash_dividend_of_the_company_books_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", ["spin_off", "merger", "symbol_change"])
-def test_other_corporate_actions_leave_a_reason_and_the_position(kind: str) -> None:
+def test_a_corporate_action_without_new_shares_leaves_a_reason_and_the_position(kind: str) -> None:
     action = CorporateAction(asset=1, date=add_days("2020-01-01", 9), kind=kind, ratio=Fraction(1, 2))
     book = walk([BUY_10_AT_100], [action], names={1: "EBAY"})[-1]
-    reason = f"EBAY: the books do not follow the {kind} of 2020-01-10"
+    reason = f"EBAY: the {kind} of 2020-01-10 does not say what becomes of it"
     assert book.unknown == (Unknown("positions", reason),)
     assert book.quantities == {1: 10}
 
@@ -295,7 +296,7 @@ def test_a_missing_rate_is_never_one() -> None:
     bought, sold = walk(entries, names={1: "AAPL"})
     reason = "no EUR rate for USD on 2013-02-08"
     assert set(bought.unknown) == {
-        Unknown(field, reason) for field in ("inflow", "cash_booked", "fees", "cost_basis")
+        Unknown(field, reason) for field in ("inflow", "cash_booked", "fees", "trading_costs", "cost_basis")
     }
     check(bought, inflow=0, fees=0, cash_booked=0, costs={})
     check(bought, cash={"USD": 899}, quantities={1: 1})
@@ -396,3 +397,129 @@ def test_a_transaction_that_lacks_what_it_needs_is_refused(bad: Entry, message: 
     with pytest.raises(LedgerError, match=message) as caught:
         walk([bad])
     assert f"transaction {bad.id} on 2020-01-01" in str(caught.value)
+
+
+# The part of a gain that the exchange rate made
+
+USD_RATES = {"USD": {"2020-01-01": "0.90", "2020-02-01": "0.80", "2020-03-01": "1.10"}}
+
+
+def fx_sale(method: CostMethod, **sale: object) -> DayBook:
+    entries = [
+        entry("buy", "2020-01-01", 1, currency="USD", quantity=10, price=100),
+        entry("buy", "2020-02-01", 1, currency="USD", quantity=10, price=130),
+        entry("sell", "2020-03-01", 1, **{"currency": "USD", "quantity": 5, "price": 120, **sale}),  # type: ignore[arg-type]
+    ]
+    return walk(entries, rates=USD_RATES, asset_currencies={1: "USD"}, method=method)[-1]
+
+
+@pytest.mark.parametrize(
+    ("method", "realized", "by_rate"),
+    [
+        ("fifo", "210", "100"),  # 600 x 1.1 - 500 x 0.9; 500 x (1.1 - 0.9)
+        ("lifo", "140", "195"),  # 600 x 1.1 - 650 x 0.8; 650 x (1.1 - 0.8)
+        ("hifo", "140", "195"),  # the dearer lot in base currency: 104 against 90 a unit
+        ("average", "175", "147.5"),  # 600 x 1.1 - 485; 575 x 1.1 - 485
+    ],
+)
+def test_a_realised_gain_has_its_part_from_the_exchange_rate(
+    method: CostMethod, realized: str, by_rate: str
+) -> None:
+    check(fx_sale(method), realized=Decimal(realized), realized_fx=Decimal(by_rate))
+
+
+def test_the_rate_of_the_sale_is_the_one_it_was_booked_at() -> None:
+    check(fx_sale("fifo", fx_rate="1.00"), realized=150, realized_fx=50)
+
+
+def test_a_sale_booked_in_base_currency_splits_at_the_rate_of_the_day() -> None:
+    """Proceeds of EUR 660 for five shares of USD 500 cost."""
+    check(fx_sale("fifo", currency="EUR", price=132), realized=210, realized_fx=100)
+
+
+def test_a_short_sale_covered_at_another_rate() -> None:
+    entries = [
+        entry("short", "2020-01-01", 1, currency="USD", quantity=10, price=100),
+        entry("cover", "2020-02-01", 1, currency="USD", quantity=10, price=90),
+    ]
+    book = walk(entries, rates=USD_RATES, asset_currencies={1: "USD"})[-1]
+    # Received 1000 x 0.9, paid 900 x 0.8: 100 x 0.8 by the price, 1000 x 0.1 by the rate.
+    check(book, realized=180, realized_fx=100)
+
+
+def test_an_asset_in_base_currency_has_no_gain_from_rates() -> None:
+    entries = [BUY_10_AT_100, entry("sell", "2020-02-01", 1, quantity=10, price=120)]
+    check(walk(entries)[-1], realized=200, realized_fx=0)
+
+
+# Days with several trades
+
+
+@pytest.mark.parametrize(("opens", "closes"), [("buy", "sell"), ("short", "cover")])
+def test_a_position_may_be_opened_and_closed_on_one_day(opens: str, closes: str) -> None:
+    entries = [
+        entry(closes, "2020-01-01", 1, quantity=10, price=110),
+        entry(opens, "2020-01-01", 1, quantity=10, price=100),
+    ]
+    for order in permutations(entries):
+        check(walk(order)[-1], quantities={}, realized=100 if opens == "buy" else -100)
+
+
+def test_a_reinvested_dividend_is_income_and_a_purchase_and_no_flow() -> None:
+    entries = [
+        BUY_10_AT_100,
+        entry("dividend", "2020-02-01", 1, amount=50, tax=10),
+        entry("buy", "2020-02-01", 1, quantity="0.4", price=100),
+    ]
+    check(
+        walk(entries)[-1],
+        cash={"EUR": -1000},
+        quantities={1: Decimal("10.4")},
+        costs={1: 1040},
+        income=50,
+        taxes=10,
+        inflow=0,
+        outflow=0,
+        asset_income={1: 50},
+        asset_costs={1: 10},
+        net_purchases={1: 40},
+    )
+
+
+def test_thirds_leave_no_dust() -> None:
+    entries = [
+        entry("buy", "2020-01-01", 1, quantity="0.333333333333", price=3),
+        entry("buy", "2020-01-02", 1, quantity="0.666666666667", price=3),
+        entry("sell", "2020-01-03", 1, quantity=1, price=3),
+    ]
+    check(walk(entries)[-1], quantities={}, costs={}, lots={}, realized=0)
+
+
+# Settlement
+
+
+def test_cash_is_settled_on_the_day_of_settlement() -> None:
+    entries = [
+        entry("deposit", "2020-01-01", amount=1000),
+        entry("buy", "2020-01-02", 1, quantity=5, price=100, fee=1, settles="2020-01-06"),
+        entry("sell", "2020-01-03", 1, quantity=1, price=110, currency="USD", settles="2020-01-07"),
+        entry("withdrawal", "2020-01-03", amount=10, settles="2020-01-03"),
+    ]
+    waiting = {day: unsettled_cash(entries, date(2020, 1, day)) for day in (1, 2, 3, 6, 7)}
+    assert waiting == {
+        1: {},
+        2: {"EUR": Decimal(-501)},
+        3: {"EUR": Decimal(-501), "USD": Decimal(110)},
+        6: {"USD": Decimal(110)},
+        7: {},
+    }
+
+
+def test_fees_of_trades_are_told_from_other_fees() -> None:
+    entries = [
+        entry("deposit", "2020-01-01", amount=1000, fee=2),
+        entry("buy", "2020-01-01", 1, quantity=1, price=100, fee=3),
+        entry("fee", "2020-01-01", amount=5),
+        entry("fee_refund", "2020-01-01", amount=1),
+    ]
+    check(walk(entries)[-1], fees=9, trading_costs=3)

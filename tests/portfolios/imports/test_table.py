@@ -35,6 +35,16 @@ def test_lines_are_counted_as_an_editor_does(tmp_path: Path) -> None:
     assert cells(read_bytes(tmp_path, content)) == [(2, ["A", "1", "two\r\nlines"]), (5, ["B", "2", ""])]
 
 
+def test_semicolons_separate_where_the_header_has_more_of_them_than_of_commas(tmp_path: Path) -> None:
+    content = b'symbol;close;"note, if any"\nA;1,5;x\n'
+    with pytest.raises(TableError, match="note, if any: unknown column"):
+        read_bytes(tmp_path, content)
+    assert cells(read_bytes(tmp_path, b"symbol;close;note;\nA;1,5;x;\nB;2; ; \n")) == [
+        (2, ["A", "1,5", "x"]),
+        (3, ["B", "2", " "]),
+    ]
+
+
 def test_gzip_and_parquet_read_like_csv(tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"symbol,close\nA,1.5\nB,\n"))
     frame = pa.table({"symbol": ["A", "B"], "close": [1.5, None]})
@@ -82,9 +92,10 @@ def test_bad_row_is_named(tmp_path: Path, content: bytes, line: int, column: str
         (b"symbol\nA\n", [(1, "close", "this column is missing")]),
         (b"symbol,close,volume\n", [(1, "volume", "unknown column")]),
         (b"symbol,close,close\n", [(1, "close", "this column stands there twice")]),
+        (b"symbol;close;volume\n", [(1, "volume", "unknown column")]),
         (
-            b"symbol;close\n",
-            [(1, "symbol", "missing"), (1, "close", "missing"), (1, "symbol;close", "unknown")],
+            b"symbol\tclose\n",
+            [(1, "symbol", "missing"), (1, "close", "missing"), (1, "symbol\tclose", "unknown")],
         ),
         (b"symbol,clo\xffse\n", [(1, "clo\udcffse", "not UTF-8")]),
         (b'symbol,close\nA,"1\nB,2\n', [(2, "", "not CSV: unexpected end of data")]),

@@ -108,3 +108,30 @@ def test_bad_row_stops_the_file_and_skip_leaves_it_out(tmp_path: Path, line: str
     assert found[:3] == refusal[:3]
     assert found[3].startswith(refusal[3])
     assert counts(corporate_actions_import(path, on_error="skip")) == (2, 1, 0, 0, 1)
+
+
+def test_a_spin_off_may_state_how_its_cost_is_divided(tmp_path: Path) -> None:
+    make_asset("OLD")
+    make_asset("NEW")
+    header = "symbol,ex_date,kind,ratio,amount,new_symbol,cost_allocation"
+    path = write_file(tmp_path, header, "OLD,2020-01-02,spin_off,1:4,,NEW,0.125")
+    assert counts(corporate_actions_import(path)) == (1, 1, 0, 0, 0)
+    assert CorporateAction.objects.get().cost_allocation == Decimal("0.125")
+    assert counts(corporate_actions_import(path)) == (1, 0, 0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("OLD,2020-01-02,spin_off,1:4,,NEW,1.5", "must be a share from 0 to 1"),
+        ("OLD,2020-01-02,spin_off,1:4,,NEW,-1", "must not be negative"),
+        ("OLD,2020-01-02,split,4:1,,,0.5", "must be blank for a split"),
+    ],
+)
+def test_an_impossible_division_of_cost_is_refused(tmp_path: Path, row: str, reason: str) -> None:
+    make_asset("OLD")
+    make_asset("NEW")
+    path = write_file(tmp_path, "symbol,ex_date,kind,ratio,amount,new_symbol,cost_allocation", row)
+    with nothing_written():
+        report = corporate_actions_import(path)
+    assert [(reject.column, reject.reason) for reject in report.rejected] == [("cost_allocation", reason)]
