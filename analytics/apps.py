@@ -4,3 +4,16 @@ from django.apps import AppConfig
 class AnalyticsConfig(AppConfig):
     name = "analytics"
     verbose_name = "Analytics and rebalancing"
+
+    def ready(self) -> None:
+        from analytics.services.import_allocations import AllocationImport
+        from analytics.services.import_benchmarks import BenchmarkImport
+        from analytics.services.import_blends import BlendImport
+        from portfolios.services.file_uploads import UploadTarget, upload_target_register
+
+        for name, title, importer in (
+            ("allocations", "Allocations", AllocationImport),
+            ("benchmarks", "Benchmarks", BenchmarkImport),
+            ("blends", "Blended benchmarks", BlendImport),
+        ):
+            upload_target_register(UploadTarget(name, title, importer))

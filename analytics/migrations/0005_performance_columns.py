@@ -20,6 +20,7 @@ class Migration(migrations.Migration):
                     ("blocked", "Blocked"),
                 ],
                 default="",
+                db_default="",
                 help_text="The worst that applies",
                 max_length=10,
             ),

@@ -43,7 +43,12 @@ class PortfolioPerformanceHistory(ComputedRow):
     taxes = money_field(null=True)
     fx_on_cash = money_field(null=True)
     data_quality = models.CharField(
-        max_length=10, choices=DataQuality.choices, blank=True, default="", help_text="The worst that applies"
+        max_length=10,
+        choices=DataQuality.choices,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The worst that applies",
     )
 
     daily_return = _figure()

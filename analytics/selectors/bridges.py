@@ -4,11 +4,24 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isnan
 from typing import Any
 
-from analytics.calculations.bridge import Bridge, profit_bridge
+import numpy as np
+
+from analytics.calculations.bridge import BRIDGE_LINES, Bridge, BridgeError, profit_bridge
 from analytics.models import PortfolioPerformanceHistory
+from analytics.selectors.portfolio_panels import PortfolioPanel, snapshot_money
 from portfolios.models import Portfolio
+
+__all__ = [
+    "BRIDGE_LINES",
+    "BridgeError",
+    "NoHistoryError",
+    "PeriodBridge",
+    "panel_bridge",
+    "portfolio_bridge",
+]
 
 # Sums of the days; a day on which one is unknown makes the period's unknown.
 _OF_DAYS = ("net_flow", "realized_pnl", "income", "fees", "taxes")
@@ -20,6 +33,9 @@ SNAPSHOT_FIELDS = (
     "fx_on_cash",
     *_OF_DAYS,
 )
+
+ONE_DAY = dt.timedelta(days=1)
+SIX_PLACES = Decimal("0.000001")
 
 Row = dict[str, Any]
 
@@ -35,6 +51,21 @@ class PeriodBridge:
     closed: dt.date
     bridge: Bridge
     reasons: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs: amounts as text, fees and taxes positive, None for what is unknown."""
+        amounts = {
+            "opening": self.bridge.opening,
+            **self.bridge.lines,
+            "rounding": self.bridge.rounding,
+            "closing": self.bridge.closing,
+        }
+        return {
+            "opened": self.opened.isoformat() if self.opened else None,
+            "closed": self.closed.isoformat(),
+            **{name: None if amount is None else f"{amount:f}" for name, amount in amounts.items()},
+            "reasons": self.reasons,
+        }
 
 
 class NoHistoryError(ValueError):
@@ -53,6 +84,28 @@ def portfolio_bridge(portfolio: Portfolio, first: dt.date, last: dt.date) -> Per
     if not rows:
         raise NoHistoryError(f"{portfolio.code} has no snapshot from {first} to {last}")
     return bridge_of_rows(before, rows, minor_units=portfolio.base_currency.minor_units)
+
+
+def panel_bridge(panel: PortfolioPanel, first: dt.date, last: dt.date) -> PeriodBridge:
+    """The same from a panel, stored or not. Raises NoHistoryError and BridgeError."""
+    code, dates = panel.portfolio.code, panel.dates
+    start, end = (int(place) for place in np.searchsorted(dates, np.array([first, last + ONE_DAY], "M8[D]")))
+    if start == end:
+        raise NoHistoryError(f"{code} has no day from {first} to {last}")
+    columns = {name: figures[max(start - 1, 0) : end] for name, figures in snapshot_money(panel).items()}
+    rows: list[Row] = [
+        {
+            "snapshot_date": day,
+            **{name: _exact(columns[name][place]) for name in SNAPSHOT_FIELDS if name != "snapshot_date"},
+        }
+        for place, day in enumerate(dates[max(start - 1, 0) : end].tolist())
+    ]
+    before = rows.pop(0) if start else None
+    return bridge_of_rows(before, rows, minor_units=panel.portfolio.base_currency.minor_units)
+
+
+def _exact(amount: float) -> Decimal | None:
+    return None if isnan(amount) else Decimal(repr(float(amount))).quantize(SIX_PLACES)
 
 
 def bridge_of_rows(before: Row | None, rows: Sequence[Row], *, minor_units: int) -> PeriodBridge:

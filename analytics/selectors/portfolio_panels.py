@@ -39,6 +39,7 @@ DAY_SUMS = (
     "taxes",
     "fx_on_cash",
 )
+LEVELS = ("total_value", "invested_value", "cash_value", "cost_basis", "unrealized_pnl")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,25 @@ class PortfolioPanel:
     def rows_from(self, first: dt.date) -> np.ndarray:
         """Positions of the calendar days from `first` on."""
         return np.arange(int(np.searchsorted(self.dates, np.datetime64(first))), len(self.dates))
+
+
+def snapshot_money(panel: PortfolioPanel) -> dict[str, np.ndarray]:
+    """The money of a snapshot by its column, on every calendar day (T,)."""
+    levels = {name: getattr(panel.valuation, name)[panel.days] for name in LEVELS}
+    sums = panel.sums
+    net_flow = sums["inflow"] - sums["outflow"]
+    return levels | {
+        "net_flow": net_flow,
+        "cumulative_net_flow": np.cumsum(net_flow),
+        "realized_pnl": sums["realized"],
+        "realized_fx_pnl": sums["realized_fx"],
+        "transferred_pnl": sums["transferred_pnl"],
+        "income": sums["income"],
+        "fees": sums["fees"],
+        "trading_costs": sums["trading_costs"],
+        "taxes": sums["taxes"],
+        "fx_on_cash": sums["fx_on_cash"],
+    }
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ from django.conf import settings
 from analytics.calculations.constants import ENGINE_VERSION
 from analytics.calculations.performance import leave_out_daily_statistics, performance_columns
 from analytics.models import AnalyticsRun, PortfolioPerformanceHistory
-from analytics.selectors.portfolio_panels import PortfolioPanel
+from analytics.selectors.portfolio_panels import PortfolioPanel, snapshot_money
 from analytics.services.computed_rows import rounded_money, rows_replace
 from analytics.services.restatements import Cause
 from portfolios.calculations.quality import data_quality
 from portfolios.calculations.valuation import calendar_reasons
 
-LEVELS = ("total_value", "invested_value", "cash_value", "cost_basis", "unrealized_pnl")
 # Day figures of the books whose columns have other names.
 COLUMNS = {
     "inflow": "net_flow",
@@ -41,7 +40,7 @@ def snapshots_write(run: AnalyticsRun, panel: PortfolioPanel, first: dt.date, ca
             "portfolio": panel.portfolio.pk,
             "snapshot_date": dates,
             "benchmark": panel.primary_benchmark,
-            **{name: rounded_money(values[rows]) for name, values in _money(panel).items()},
+            **{name: rounded_money(values[rows]) for name, values in snapshot_money(panel).items()},
             **columns,
             "data_quality": [quality[day] for day in panel.days[rows]],
             "quality": _quality(panel, rows, reasons),
@@ -53,24 +52,6 @@ def snapshots_write(run: AnalyticsRun, panel: PortfolioPanel, first: dt.date, ca
         first=first,
         causes=causes,
     )
-
-
-def _money(panel: PortfolioPanel) -> dict[str, np.ndarray]:
-    levels = {name: getattr(panel.valuation, name)[panel.days] for name in LEVELS}
-    sums = panel.sums
-    net_flow = sums["inflow"] - sums["outflow"]
-    return levels | {
-        "net_flow": net_flow,
-        "cumulative_net_flow": np.cumsum(net_flow),
-        "realized_pnl": sums["realized"],
-        "realized_fx_pnl": sums["realized_fx"],
-        "transferred_pnl": sums["transferred_pnl"],
-        "income": sums["income"],
-        "fees": sums["fees"],
-        "trading_costs": sums["trading_costs"],
-        "taxes": sums["taxes"],
-        "fx_on_cash": sums["fx_on_cash"],
-    }
 
 
 def _quality(panel: PortfolioPanel, rows: np.ndarray, reasons: list[dict[str, str]]) -> list[dict[str, str]]:

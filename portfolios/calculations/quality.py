@@ -12,9 +12,9 @@ def data_quality(valuation: Valuation, *, price_stale_days: int) -> list[str]:
     """The worst that is to be said of each day (T,) of the timeline.
 
     carried: a price or rate of an earlier day. at_cost: an asset that has had no price yet. missing_fx: a
-    position or cash without a rate, so that the total is unknown and the rest is valued. blocked: a held price
-    older than `price_stale_days`, a corporate action that could not be followed, or a value that is unknown
-    for another reason; no proposal is built on it.
+    position or cash without a rate, so that the total is unknown and the rest is valued. blocked: a held
+    price older than `price_stale_days`, a corporate action that could not be followed, or a value that is
+    unknown for another reason; no proposal is built on it.
     """
     held = valuation.quantities != 0
     priced = np.isfinite(valuation.prices)

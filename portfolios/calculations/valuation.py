@@ -28,10 +28,10 @@ class Valuation:
     traded, in the asset's currency, carried and adjusted for the splits since; price_age: days since then;
     fx: base per unit of the asset's currency. weights: |value| over the sum of |value|, cash apart; 0 when
     nothing is held. net_purchases, asset_income, asset_costs: (A, T), what was put into an asset that day
-    less what was taken out, what it paid, and the fees and taxes of its lines. cash: by currency (T,), in that
-    currency. The others are (T,); inflow ... fx_on_cash are of that day, and fx_on_cash = change of
-    cash_value - cash movements as booked. After days of unknown cash it covers them all. reasons: per day; besides fields it has the marks "prices", "fx", "overdraft" and
-    "positions".
+    less what was taken out, what it paid, and the fees and taxes of its lines. cash: by currency (T,), in
+    that currency. The others are (T,); inflow ... fx_on_cash are of that day, and fx_on_cash = change of
+    cash_value - cash movements as booked. After days of unknown cash it covers them all. reasons: per day;
+    besides fields it has the marks "prices", "fx", "overdraft" and "positions".
 
     value(t) - value(t-1) = inflow - outflow + realized + change of unrealized_pnl - transferred_pnl + income
     + fx_on_cash - fees - taxes.

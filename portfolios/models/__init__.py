@@ -42,5 +42,6 @@ __all__ = [
     "Transaction",
     "TransactionKind",
     "TransactionStatus",
+    "UploadStatus",
     "ValuationFrequency",
 ]

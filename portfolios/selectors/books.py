@@ -103,7 +103,8 @@ def became(asset_ids: Iterable[int]) -> dict[int, set[int]]:
             direct.setdefault(action.asset, set()).add(action.new_asset)
     reached: dict[int, set[int]] = {}
     for asset in direct:
-        found, wanted = set(), direct[asset]
+        found: set[int] = set()
+        wanted = direct[asset]
         while wanted - found:
             found |= wanted
             wanted = set().union(*(direct.get(child, set()) for child in wanted))

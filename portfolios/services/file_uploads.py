@@ -23,6 +23,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from portfolio_site.kernel import clock
+from portfolios.imports.layouts import AUTO, known_layouts
 from portfolios.imports.table import FileError
 from portfolios.models import FileUpload, UploadStatus
 from portfolios.selectors.visibility import sees_everything
@@ -33,7 +34,7 @@ from portfolios.services.import_corporate_actions import CorporateActionImport
 from portfolios.services.import_exchange_rates import ExchangeRateImport
 from portfolios.services.import_interest_rates import InterestRateImport
 from portfolios.services.import_prices import PriceImport
-from portfolios.services.import_transactions import LAYOUTS, TransactionImport
+from portfolios.services.import_transactions import TransactionImport
 
 logger = logging.getLogger(__name__)
 
@@ -89,11 +90,11 @@ def upload_targets() -> list[UploadTarget]:
 
 
 def upload_layouts() -> tuple[str, ...]:
-    return tuple(LAYOUTS)
+    return (AUTO, *known_layouts())
 
 
 def _transaction_import(
-    path: Path, *, portfolio: str = "", layout: str = LAYOUTS[0], **common: Any
+    path: Path, *, portfolio: str = "", layout: str = AUTO, **common: Any
 ) -> TransactionImport:
     """Into portfolios that exist: opening one is a decision of its own."""
     return TransactionImport(

@@ -1,6 +1,7 @@
 """The command that explains a return: what it prints, and what it says of bad input."""
 
 import json
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def test_the_answer_for_programs(house: House, tmp_path: Path) -> None:
         "contributions",
         "attribution",
         "quality",
+        "bridge",
     ]
     assert (found["portfolio"], found["opening"], found["closing"]) == ("ABROAD", None, LAST_DAY.isoformat())
     assert list(found["returns"]) == ["price", "gross", "net_of_fees", "net"]
@@ -64,6 +66,10 @@ def test_the_answer_for_programs(house: House, tmp_path: Path) -> None:
     explained = sum(effect[name] for effect in effects for name in ("allocation", "selection", "interaction"))
     assert explained == pytest.approx(found["attribution"]["active_return"], abs=1e-12)
     assert found["quality"] == {}
+    bridge = {name: Decimal(found["bridge"][name]) for name in ("opening", *BRIDGE_LINES, "rounding", "closing")}
+    signs = {**BRIDGE_LINES, "opening": 1, "rounding": 1, "closing": -1}
+    assert sum(sign * bridge[name] for name, sign in signs.items()) == 0
+    assert bridge["closing"] > 0
 
 
 def test_the_answer_for_people(house: House, tmp_path: Path) -> None:

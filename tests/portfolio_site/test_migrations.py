@@ -22,6 +22,7 @@ FACTS = {
         portfolio kind status trade_date settle_date asset quantity price amount fee tax currency
         fx_rate source external_id""",
     "portfolio_access": "portfolio user group role",
+    "file_uploads": "target file_name sha256 status preview report uploaded_by batch",
     "audit_events": """
         sequence occurred_at actor action object_type object_id portfolio before after reason
         request_id previous_hash hash""",

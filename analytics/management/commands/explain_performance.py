@@ -2,6 +2,7 @@
 
 import json
 import math
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,13 @@ from analytics.selectors.attribution import (
     performance_explanation,
     stated_benchmark,
 )
+from analytics.selectors.bridges import (
+    BRIDGE_LINES,
+    BridgeError,
+    NoHistoryError,
+    PeriodBridge,
+    panel_bridge,
+)
 from portfolios.imports.cells import PERCENT, CellError, Reading, Row
 from portfolios.imports.report import Reject
 from portfolios.imports.table import FileError, TableError, open_table
@@ -37,21 +45,31 @@ RETURN_NAMES = {
     "net_of_fees": "Net of fees",
     "net": "Net of fees and taxes",
 }
+BRIDGE_NAMES = {
+    "net_flow": "Net flows",
+    "realized_pnl": "Realised gains",
+    "unrealized_pnl": "Change of unrealised gains",
+    "income": "Income",
+    "fx_on_cash": "Exchange rates on cash",
+    "fees": "Fees",
+    "taxes": "Taxes",
+}
 CURRENCY_NAMES = {"local": "Local", "fx": "Exchange rates", "base": "Base currency"}
 
 
 class Command(BaseCommand):
     help = (
-        "Explain the return of a portfolio over some days, both included: what each line added, before and "
-        "after costs, at home and by exchange rates, and against a benchmark by sector. The benchmark is the "
-        "portfolio's primary one where its components are known, or stated in a file."
+        "Explain the profit and the return of a portfolio over some days, both included: how it came from its "
+        "opening to its closing value, what each line added, before and after costs, at home and by exchange "
+        "rates, and against a benchmark by sector. The benchmark is the portfolio's primary one where its "
+        "components are known, or stated in a file."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("code", metavar="CODE", help="the portfolio")
         parser.add_argument("--from", dest="from_date", type=date_argument, required=True, metavar="DATE")
         parser.add_argument("--to", dest="to_date", type=date_argument, required=True, metavar="DATE")
-        parser.add_argument("--by", choices=GROUPINGS, default="asset", help="the lines of the contributions")
+        parser.add_argument("--by", choices=GROUPINGS, default="asset", help="lines of the contributions")
         parser.add_argument(
             "--weights",
             metavar="FILE",
@@ -68,14 +86,16 @@ class Command(BaseCommand):
             panel = panel_through(portfolio, last)
             benchmark = stated_benchmark(panel, stated) if stated is not None else None
             found = performance_explanation(panel, first, last, grouping=options["by"], benchmark=benchmark)
-        except AttributionError as error:
+            bridge = panel_bridge(panel, first, last)
+        except (AttributionError, NoHistoryError, BridgeError) as error:
             raise CommandError(str(error)) from error
         if options["format"] == "json":
-            self.stdout.write(json.dumps(found.as_json(), ensure_ascii=False))
+            answer = {**found.as_json(), "bridge": bridge.as_json()}
+            self.stdout.write(json.dumps(answer, ensure_ascii=False))
         else:
-            self.print_text(found)
+            self.print_text(found, bridge)
 
-    def print_text(self, found: Explanation) -> None:
+    def print_text(self, found: Explanation, bridge: PeriodBridge) -> None:
         console = Console(width=WIDTH, highlight=False)
         with console.capture() as text:
             since = f"the evening of {found.opening}" if found.opening else "its first day"
@@ -83,12 +103,13 @@ class Command(BaseCommand):
                 f"{found.portfolio.code}  {found.portfolio.name}, in {found.portfolio.base_currency_id}, "
                 f"from {since} to the evening of {found.closing}"
             )
+            console.print(_bridge_table(bridge))
             console.print(_figures_table("Time-weighted return", RETURN_NAMES, found.returns))
             console.print(_figures_table("Local and exchange rates", CURRENCY_NAMES, found.currency))
             console.print(_contribution_table(found))
             if found.attribution:
                 console.print(_attribution_table(found.attribution))
-            for name, reason in found.quality.items():
+            for name, reason in (found.quality | bridge.reasons).items():
                 console.print(f"{name}: {reason}")
         self.stdout.write(text.get(), ending="")
 
@@ -123,6 +144,20 @@ def _stated_weight(row: Row) -> StatedWeight:
         symbol=row.text("symbol", LONGEST_SYMBOL),
         line=row.line,
     )
+
+
+def _bridge_table(found: PeriodBridge) -> Table:
+    table = Table(title="Profit bridge", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    bridge = found.bridge
+    table.add_row("Opening value", _money(bridge.opening))
+    for name, sign in BRIDGE_LINES.items():
+        amount = bridge.lines[name]
+        table.add_row(BRIDGE_NAMES[name], _money(None if amount is None else sign * amount))
+    table.add_row("Rounding", _money(bridge.rounding))
+    table.add_row("Closing value", _money(bridge.closing), style="bold")
+    return table
 
 
 def _figures_table(title: str, names: dict[str, str], figures: dict[str, float]) -> Table:
@@ -164,6 +199,10 @@ def _attribution_table(found: SectorAttribution) -> Table:
         effects = (effect.allocation, effect.selection, effect.interaction)
         table.add_row(effect.sector, *map(_percent, (*weights, *effects)))
     return table
+
+
+def _money(amount: Decimal | None) -> str:
+    return UNKNOWN if amount is None else f"{amount + 0:,f}"
 
 
 def _percent(fraction: float) -> str:
