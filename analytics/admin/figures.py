@@ -15,9 +15,11 @@ BASE_CURRENCY = "portfolio.base_currency"
 LABELS = {
     "concentration_hhi": "concentration (HHI)",
     "money_weighted_return": "money-weighted return",
+    "realized_fx_pnl": "realized P&L by exchange rates",
     "realized_pnl": "realized P&L",
     "return_ytd": "return YTD",
     "r_squared": "R²",
+    "transferred_pnl": "unrealized P&L transferred",
     "twr_index": "time-weighted index",
     "unrealized_pnl": "unrealized P&L",
 }

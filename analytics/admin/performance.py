@@ -19,7 +19,7 @@ class PortfolioPerformanceHistoryAdmin(LongPortfolioTableAdmin):
         *ratios("sharpe_ratio"),
         *percents("current_drawdown"),
     )
-    list_filter = (("portfolio", AutocompleteFilter), ("snapshot_date", DateRangeFilter))
+    list_filter = (("portfolio", AutocompleteFilter), ("snapshot_date", DateRangeFilter), "data_quality")
     list_select_related = ("portfolio__base_currency",)
     search_fields = ("portfolio__code", "portfolio__name")
     fieldsets = (
@@ -33,6 +33,7 @@ class PortfolioPerformanceHistoryAdmin(LongPortfolioTableAdmin):
                         "total_value", "invested_value", "cash_value", "cost_basis", "cumulative_net_flow"
                     ),
                     *amounts("unrealized_pnl", signed=True),
+                    "data_quality",
                 ),
             },
         ),
@@ -42,8 +43,15 @@ class PortfolioPerformanceHistoryAdmin(LongPortfolioTableAdmin):
                 "classes": ("figures",),
                 "fields": (
                     *percents("daily_return", signed=True),
-                    *amounts("net_flow", "realized_pnl", "fx_on_cash", signed=True),
-                    *amounts("income", "fees", "taxes"),
+                    *amounts(
+                        "net_flow",
+                        "realized_pnl",
+                        "realized_fx_pnl",
+                        "transferred_pnl",
+                        "fx_on_cash",
+                        signed=True,
+                    ),
+                    *amounts("income", "fees", "trading_costs", "taxes"),
                 ),
             },
         ),

@@ -14,8 +14,10 @@ BRIDGE_LINES: dict[str, int] = {
     "fees": -1,
     "taxes": -1,
 }
-# Amounts are stored with six decimals: this much of a day's line may be rounding.
+# Amounts are stored with six decimals: this much of a day's line may be rounding,
 DAY_TOLERANCE = Decimal("0.00001")
+# and of a large amount, which was computed in float64, this share of it.
+FLOAT_TOLERANCE = Decimal("2e-15")
 
 
 class BridgeError(ValueError):
@@ -57,7 +59,8 @@ def profit_bridge(
 
     lines: by the names of BRIDGE_LINES, exact, fees and taxes positive; the unrealised line is the change of
     the unrealised gain less what came in with transfers. Unknown is None. Raises BridgeError when all is
-    known and the exact lines miss the closing value by more than what six decimals can lose in these days.
+    known and the exact lines miss the closing value by more than what six decimals and float64 can lose in
+    these days.
     """
     unit = Decimal(1).scaleb(-minor_units)
     rounded = {name: _rounded(lines[name], unit) for name in BRIDGE_LINES}
@@ -66,9 +69,14 @@ def profit_bridge(
     shown = _sum(first, rounded)
     if exact is None or shown is None or closing is None or last is None:
         return Bridge(first, last, rounded, None)
-    if abs(closing - exact) > DAY_TOLERANCE * max(days, 1):
+    if abs(closing - exact) > _tolerance(opening, closing, lines=lines) * max(days, 1):
         raise BridgeError(f"the lines make {exact:f}, the closing value is {closing:f}")
     return Bridge(first, last, rounded, last - shown)
+
+
+def _tolerance(*ends: Decimal | None, lines: Mapping[str, Decimal | None]) -> Decimal:
+    amounts = [abs(amount) for amount in (*ends, *lines.values()) if amount is not None]
+    return DAY_TOLERANCE + FLOAT_TOLERANCE * sum(amounts, Decimal(0))
 
 
 def _rounded(amount: Decimal | None, unit: Decimal) -> Decimal | None:

@@ -40,8 +40,8 @@ def contributions(
     exchange rates on cash, fees and taxes of no asset. A line's capital is in `capital_of_positions`.
 
     Without capital all lines and weights are 0, as the return is; with negative capital all are NaN. An
-    unknown amount makes its line and the cash NaN in that sub-period. Positions may be unknown on days
-    without a value only.
+    unknown amount makes its line and the cash NaN in that sub-period, an unknown purchase their weights too.
+    Positions may be unknown on days without a value only.
     """
     lines = position_results(periods, positions, net_purchases, income, costs)
     capital = capital_of_positions(periods, positions, net_purchases)
@@ -76,12 +76,12 @@ def capital_of_positions(periods: SubPeriods, positions: Floats, net_purchases: 
 
     What enlarges a position counts from the start, what reduces it until the end: capital = opening value +
     net purchases of the opening value's sign. A position that opens counts with what was paid for it, and
-    with nothing when more came out than went in.
+    with nothing when more came out than went in. NaN where the purchases are unknown.
     """
     begin, end = opening_and_closing(periods, positions)
     bought = sum_segments(net_purchases, periods.ends)
     side = np.where(begin != 0, np.sign(begin), np.sign(end))
-    return begin + np.where(side * bought > 0, bought, 0.0)
+    return begin + np.where(side * bought > 0, bought, 0.0 * bought)
 
 
 def carino_factors(returns: Floats, against: Floats | float = 0.0) -> Floats:

@@ -32,7 +32,8 @@ class PositionReturns(CurrencyReturns):
 
     @property
     def is_at_work(self) -> np.ndarray:
-        return np.abs(self.capital) >= NO_CAPITAL
+        """Capital that is unknown is no absence of capital."""
+        return ~(np.abs(self.capital) < NO_CAPITAL)
 
     def linked(self) -> CurrencyReturns:
         """Compound returns per asset, (A,), over the sub-periods in which it was at work; NaN if in none."""

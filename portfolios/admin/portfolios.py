@@ -26,7 +26,19 @@ class PortfolioAdmin(ReadOnlyAdmin):
     search_fields = ("code", "name")
     fieldsets = (
         (None, {"fields": ("code", "name", "base_currency", "status", "inception_date", "owner")}),
-        ("How it is measured", {"fields": ("cost_method", "risk_free", "inflow_timing", "outflow_timing")}),
+        (
+            "How it is measured",
+            {
+                "fields": (
+                    "cost_method",
+                    "risk_free",
+                    "inflow_timing",
+                    "outflow_timing",
+                    "valuation_frequency",
+                    "large_flow_percentage",
+                )
+            },
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Portfolio]:

@@ -32,4 +32,10 @@ class TransactionAdmin(LongPortfolioTableAdmin):
         ("Trade", {"fields": ("asset", quantity, price)}),
         ("Money", {"fields": (amount, fee, tax, fx_rate, counter_amount)}),
         ("Origin", {"fields": ("source", "external_id", "batch", "note", "created_at")}),
+        ("Correction", {"fields": ("reverses", "reversal")}),
     )
+
+    @admin.display(description="reversed by")
+    def reversal(self, line: Transaction) -> str:
+        found = Transaction.objects.filter(reverses=line).first()
+        return str(found) if found else "–"

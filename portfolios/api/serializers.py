@@ -76,6 +76,8 @@ class PortfolioSerializer(serializers.ModelSerializer):
             "risk_free",
             "inflow_timing",
             "outflow_timing",
+            "valuation_frequency",
+            "large_flow_percentage",
             "owner",
         ]
 
@@ -106,6 +108,7 @@ class TransactionSerializer(serializers.ModelSerializer):
             "source",
             "external_id",
             "note",
+            "reverses",
             "created_at",
         ]
 

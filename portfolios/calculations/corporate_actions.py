@@ -24,7 +24,8 @@ _ONE = Fraction(1)
 class Effect:
     """What an action moved besides lots.
 
-    cash: received, in `currency` (negative: paid for a short position). proceeds: the same in base currency.
+    cash: received, in `currency` (negative: paid for a short position); without a currency nothing was
+    exchanged for cash. proceeds: the same in base currency.
     realized, currency_gain: of what was exchanged for cash. exchanged: by asset the market value in base
     currency that went into it (positive) or out of it. problem: why the action could not be followed.
     """
@@ -124,7 +125,7 @@ def _exchange(
         if worth.amount is None:
             worth = market.worth(action.asset, quantity, action.date) - proceeds
         _note_exchange(action, moved, worth, market, effect)
-    if cash:
+    if paid_for:
         name = market.name(action.asset)
         rate = market.rate(currency, action.date) if currency != market.base_currency else None
         gain = currency_gain(market, action.asset, paid_for, currency=currency, rate=rate, name=name)

@@ -55,7 +55,7 @@ class Unknown:
     """A part that is missing in the named field of a DayBook, and why.
 
     field: one of DAY_FIGURES, "cost_basis" (an asset that is missing in `costs`), or "positions" (a corporate
-    action that the books do not follow).
+    action that the books could not follow, said on every day of its asset from then on).
     """
 
     field: str
@@ -142,7 +142,7 @@ def book_walk(
                 walk.apply_action(action)
             for entry in sorted(day_entries, key=day_key):
                 walk.apply_entry(entry)
-            if day_entries or walk.positions.touched or walk.unknown:
+            if day_entries or walk.positions.touched:
                 books.append(walk.close_day(day))
     return books
 
@@ -154,6 +154,8 @@ class _Walk:
     market: Market
     positions: Positions
     cash: dict[str, Decimal] = field(default_factory=dict)
+    # By asset the corporate actions that the books could not follow.
+    unfollowed: dict[int, list[str]] = field(default_factory=dict)
 
     def start_day(self) -> None:
         self.figures: dict[str, Decimal] = dict.fromkeys(DAY_FIGURES, ZERO)
@@ -162,6 +164,7 @@ class _Walk:
 
     def close_day(self, day: date) -> DayBook:
         self.positions.refresh()
+        self._note_unfollowed()
         figures: dict[str, Any] = {**self.figures, **self.of_assets}
         return DayBook(
             date=day,
@@ -178,8 +181,9 @@ class _Walk:
         if effect is None:
             return
         if effect.problem:
-            self._note("positions", effect.problem)
-        if effect.cash:
+            self.unfollowed.setdefault(action.asset, []).append(effect.problem)
+            self.positions.touched.add(action.asset)
+        if effect.currency:
             self._move_cash(effect.currency, effect.cash)
             self._record("cash_booked", effect.proceeds)
             self._record("realized", effect.realized)
@@ -241,7 +245,7 @@ class _Walk:
         """local: the cost in the entry's currency, None when it is only known in base currency."""
         asset, quantity = position_of(entry)
         if local is None or self.market.currency_of(asset, entry.currency) != entry.currency:
-            local = self.market.local(asset, cost.amount, entry.date)
+            local = self.market.local(asset, cost.amount, entry.date, entry.currency)
         signed = quantity if side is self.positions.long else -quantity
         self.positions.open(asset, side, [Lot(signed, cost.amount, entry.date, entry.id, local)])
         if cost.amount is None:
@@ -320,6 +324,13 @@ class _Walk:
         self.of_assets[figure][asset] = (
             None if known is None or value.amount is None else known + value.amount
         )
+
+    def _note_unfollowed(self) -> None:
+        """The shares stay wrong until nothing of the asset is held any more."""
+        self.unfollowed = {a: problems for a, problems in self.unfollowed.items() if a in self.positions.lots}
+        for problems in self.unfollowed.values():
+            for problem in problems:
+                self._note("positions", problem)
 
     def _note(self, figure: str, reason: str) -> None:
         self.unknown[Unknown(figure, reason)] = None

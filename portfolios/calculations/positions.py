@@ -38,7 +38,10 @@ class Positions:
         return [side for side in (self.long, self.short) if side.get(asset)]
 
     def open(self, asset: int, side: Side, lots: Sequence[Lot]) -> None:
-        side.setdefault(asset, []).extend(lots)
+        """Add lots by their date of purchase, which shares from a corporate action bring with them."""
+        held = side.setdefault(asset, [])
+        held.extend(lots)
+        held.sort(key=lambda lot: lot.opened)
         self.touched.add(asset)
 
     def close(self, asset: int, side: Side, quantity: Decimal) -> list[Lot]:

@@ -14,7 +14,7 @@ from portfolios.calculations.ledger import ASSET_FIGURES, DAY_FIGURES, DayBook
 from portfolios.calculations.value_reasons import Holdings, explain_values
 
 # Reasons that belong to what happened on a day, not to how things stood at its end.
-_OF_A_DAY = {*DAY_FIGURES, "fx_on_cash", "positions"}
+_OF_A_DAY = {*DAY_FIGURES, "fx_on_cash"}
 
 Key = TypeVar("Key", bound=Hashable)
 

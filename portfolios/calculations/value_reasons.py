@@ -41,15 +41,18 @@ def explain_values(
 ) -> Reasons:
     """One dictionary per day: the name of an unknown field, or of a mark, and its reason.
 
-    Marks: "prices" (carried, or at cost), "fx" (carried), "overdraft", "positions" (an unbooked
-    corporate action).
+    Marks: "prices" (carried, or at cost), "fx" (carried), "overdraft", "positions" (a corporate action
+    that could not be followed, as long as its asset is held).
     book_days: where on the timeline each book stands.
     """
     reasons: Reasons = [{} for _ in holdings.timeline]
-    for day, book in zip(book_days, books, strict=True):
+    next_books = np.append(book_days, len(reasons))[1:]
+    for day, next_book, book in zip(book_days, next_books, books, strict=True):
         for unknown in book.unknown:
             field = "fx_on_cash" if unknown.field == "cash_booked" else unknown.field
-            _add(reasons[day], field, unknown.reason)
+            # Wrong positions stay wrong; everything else is of the day.
+            for place in range(day, next_book if field == "positions" else day + 1):
+                _add(reasons[place], field, unknown.reason)
     _mark_prices(holdings, reasons)
     _mark_rates(holdings, reasons)
     _mark_overdrafts(holdings, reasons)

@@ -77,11 +77,11 @@ class Market:
             return Value(None, f"{self.name(asset)}: no price up to {day.isoformat()}")
         return self.converted(quantity * price, self.currency_of(asset, currency), day)
 
-    def local(self, asset: int, value: Decimal | None, day: date) -> Decimal | None:
+    def local(self, asset: int, value: Decimal | None, day: date, currency: str = "") -> Decimal | None:
         """An amount in base currency, in the asset's currency at the day's rate; None when unknown."""
         if value is None:
             return None
-        currency = self.currency_of(asset)
+        currency = self.currency_of(asset, currency)
         if currency == self.base_currency:
             return value
         rate = self.rate(currency, day)
