@@ -6,7 +6,15 @@ from typing import Any
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from portfolio_site.kernel.env import env_bool, env_choice, env_int, env_list, env_secret, env_str
+from portfolio_site.kernel.env import (
+    env_bool,
+    env_choice,
+    env_int,
+    env_list,
+    env_path,
+    env_secret,
+    env_str,
+)
 from portfolios.imports.feeds.addresses import addresses_read
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -249,7 +257,7 @@ LOGGING = {
 # --- the product ----------------------------------------------------------------------------------
 IMPORT_MAX_BYTES = env_int("IMPORT_MAX_BYTES", 100_000_000, minimum=1)
 # Web and worker must see the same folder; nothing in it is ever served.
-IMPORT_UPLOAD_DIR = Path(env_str("IMPORT_UPLOAD_DIR", str(VAR_DIR / "uploads")))
+IMPORT_UPLOAD_DIR = env_path("IMPORT_UPLOAD_DIR", VAR_DIR / "uploads")
 FX_MAX_CARRY_DAYS = env_int("FX_MAX_CARRY_DAYS", 7)
 PRICE_STALE_DAYS = env_int("PRICE_STALE_DAYS", 10)
 PRICE_FEEDS = addresses_read(
@@ -262,4 +270,4 @@ PRICE_FEED_ATTEMPTS = env_int("PRICE_FEED_ATTEMPTS", 4, minimum=1)
 PRICE_FEED_BACKOFF = env_int("PRICE_FEED_BACKOFF", 1)
 DEFAULT_RISK_FREE = env_str("DEFAULT_RISK_FREE", "DTB3")
 MARKET_ASSET = env_str("MARKET_ASSET", "SPX")
-AUDIT_ANCHOR_FILE = Path(env_str("AUDIT_ANCHOR_FILE", str(VAR_DIR / "audit-anchors.jsonl")))
+AUDIT_ANCHOR_FILE = env_path("AUDIT_ANCHOR_FILE", VAR_DIR / "audit-anchors.jsonl")

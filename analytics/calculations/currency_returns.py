@@ -35,6 +35,11 @@ class PositionReturns(CurrencyReturns):
         """Capital that is unknown is no absence of capital."""
         return ~(np.abs(self.capital) < NO_CAPITAL)
 
+    def within(self, periods: slice) -> "PositionReturns":
+        """Those of some sub-periods."""
+        parts = (self.local, self.fx, self.base, self.capital, self.result)
+        return PositionReturns(*(part[:, periods] for part in parts))
+
     def linked(self) -> CurrencyReturns:
         """Compound returns per asset, (A,), over the sub-periods in which it was at work; NaN if in none."""
         held = self.is_at_work

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from analytics.calculations.brinson import brinson_fachler
 from analytics.calculations.contribution import Contributions, contributions, grouped
-from analytics.calculations.currency_returns import portfolio_returns, position_returns
+from analytics.calculations.currency_returns import PositionReturns, portfolio_returns, position_returns
 from analytics.calculations.performance import BENCHMARK_GAP_DAYS
 from analytics.calculations.return_measures import amounts_left_out
 from analytics.calculations.returns import ONE_DAY, simple_returns
@@ -74,11 +74,17 @@ class SectorBenchmark:
 
 @dataclass(frozen=True)
 class ContributionLine:
-    """weight: the average share of the capital. Fractions; NaN = unknown."""
+    """weight: the average share of the capital. Fractions; NaN = unknown.
+
+    local, fx, base: the line's own returns over the days it was held, of single assets only.
+    """
 
     name: str
     weight: float
     contribution: float
+    local: float = np.nan
+    fx: float = np.nan
+    base: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -420,16 +426,22 @@ def _contributions(window: _Window) -> Contributions:
     return Contributions(found.lines[:, inside], found.weights[:, inside], found.returns[inside])
 
 
-def _currency_returns(window: _Window, quality: dict[str, str]) -> dict[str, float]:
-    valuation, periods = window.panel.valuation, window.periods
-    positions = position_returns(
-        periods,
+def _position_returns(window: _Window) -> PositionReturns:
+    """Of all sub-periods."""
+    valuation = window.panel.valuation
+    return position_returns(
+        window.periods,
         valuation.positions,
         valuation.fx,
         valuation.net_purchases,
         valuation.asset_income,
         valuation.asset_costs,
     )
+
+
+def _currency_returns(window: _Window, quality: dict[str, str]) -> dict[str, float]:
+    valuation, periods = window.panel.valuation, window.periods
+    positions = _position_returns(window)
     profit = periods.returns * periods.capital
     # On a day of unknown cash the gain is in that of the next known one.
     on_cash = np.where(np.isnan(valuation.cash_value), 0.0, valuation.fx_on_cash)
@@ -454,8 +466,9 @@ def _contribution_lines(
     linked = found.linked()
     names, amounts = grouped(linked[:-1], _labels(window.panel, grouping))
     _, weights = grouped(found.weights[:-1].mean(axis=1), _labels(window.panel, grouping))
+    own = _own_line_returns(window) if grouping == "asset" else {}
     lines = [
-        ContributionLine(name, float(weight), float(amount))
+        ContributionLine(name, float(weight), float(amount), *own.get(name, ()))
         for name, weight, amount in zip(names, weights, amounts, strict=True)
     ]
     lines.sort(key=lambda line: (-line.contribution if np.isfinite(line.contribution) else 0.0, line.name))
@@ -463,6 +476,13 @@ def _contribution_lines(
     if np.isnan(linked).any():
         _note(quality, "contributions", _why_not_linked(window, found))
     return tuple(lines)
+
+
+def _own_line_returns(window: _Window) -> dict[str, tuple[float, float, float]]:
+    """Local, currency and base return of each asset over the period, by its name."""
+    linked = _position_returns(window).within(window.inside).linked()
+    figures = zip(linked.local.tolist(), linked.fx.tolist(), linked.base.tolist(), strict=True)
+    return dict(zip(_labels(window.panel, "asset"), figures, strict=True))
 
 
 def _why_not_linked(window: _Window, found: Contributions) -> str:

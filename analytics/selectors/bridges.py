@@ -28,6 +28,7 @@ _OF_DAYS = ("net_flow", "realized_pnl", "income", "fees", "taxes")
 SNAPSHOT_FIELDS = (
     "snapshot_date",
     "total_value",
+    "cash_value",
     "unrealized_pnl",
     "transferred_pnl",
     "fx_on_cash",
@@ -120,8 +121,12 @@ def bridge_of_rows(before: Row | None, rows: Sequence[Row], *, minor_units: int)
     )
     # The first known day after a gap covers the days of the gap.
     cash_known = opening["total_value"] is not None and closing["fx_on_cash"] is not None
+    # Where the cash itself was known, an unknown gain is a gap that no later day covers.
+    is_covered = all(row["fx_on_cash"] is not None or row["cash_value"] is None for row in rows)
     lines["fx_on_cash"] = (
-        sum((row["fx_on_cash"] or Decimal(0) for row in rows), Decimal(0)) if cash_known else None
+        sum((row["fx_on_cash"] or Decimal(0) for row in rows), Decimal(0))
+        if cash_known and is_covered
+        else None
     )
     for name in ("unrealized_pnl", "fx_on_cash"):
         if lines[name] is None:

@@ -125,7 +125,7 @@ def _holdings(panel: PortfolioPanel) -> tuple[dict[int, Decimal], Decimal | None
     if not past:
         return {}, NOTHING, []
     book = past[-1]
-    reasons: list[str] = []
+    reasons = [unknown.reason for unknown in book.unknown if unknown.field == "positions"]
     cash: Decimal | None = NOTHING
     for currency, amount in sorted(book.cash.items()):
         rate = panel.rate_on_last_day(currency) if amount else NOTHING

@@ -21,6 +21,7 @@ from portfolios.models import ChangeCause
 # value of its column, for those that are differences near zero.
 OF_VALUE = 1e-9
 OF_LARGEST = 1e-12
+OF_MONEY = 1e-14
 NUMBERS = (DecimalField, FloatField, IntegerField)
 WORDS = (BooleanField, CharField)
 CAUSES = {*ChangeCause.values}
@@ -122,8 +123,13 @@ def _differs(field: Field, old: np.ndarray, new: np.ndarray) -> np.ndarray:
     was_known, is_known = ~np.isnan(old), ~np.isnan(new)
     size = np.fmax(np.abs(old), np.abs(new))
     largest = np.max(size[was_known & is_known], initial=0.0)
+    if isinstance(field, DecimalField):
+        # Money is rounded once, so that another figure is another last digit; a float keeps about 16.
+        noise = 1.5 * 10.0**-field.decimal_places + OF_MONEY * size
+    else:
+        noise = np.fmax(OF_VALUE * size, OF_LARGEST * largest)
     with np.errstate(invalid="ignore"):
-        moved = np.abs(new - old) > np.fmax(OF_VALUE * size, OF_LARGEST * largest)
+        moved = np.abs(new - old) > noise
     return (was_known != is_known) | moved
 
 

@@ -45,6 +45,11 @@ def env_list(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
 
 
+def env_path(name: str, default: Path) -> Path:
+    """An empty value is no path, and least of all the folder that the program happens to run in."""
+    return Path(os.environ.get(name) or default)
+
+
 def env_choice(name: str, default: str, choices: tuple[str, ...]) -> str:
     value = os.environ.get(name, default)
     if value not in choices:

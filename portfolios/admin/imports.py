@@ -104,7 +104,8 @@ class UploadForm(forms.Form):
     )
     layout = forms.ChoiceField(required=False, help_text="Transactions: whose columns these are")
     decimal_comma = forms.BooleanField(
-        required=False, help_text="Transactions: numbers are written as 1.234,56 in the file"
+        required=False,
+        help_text="Transactions, own and generic layout: numbers are written as 1234,56 in the file",
     )
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -1,6 +1,6 @@
 """What corporate actions do to the lots of a book: splits, spin-offs, mergers and symbol changes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -47,6 +47,19 @@ def action_key(action: CorporateAction) -> tuple[object, ...]:
     """The order of actions within a day: what a company does to its shares, then what becomes of them."""
     place = _ORDER.index(action.kind) if action.kind in _ORDER else len(_ORDER)
     return place, action.asset, action.kind, action.ratio or 0
+
+
+def in_order(actions: Iterable[CorporateAction]) -> list[CorporateAction]:
+    """The actions of one day, so that what turns into another share does so before that one's own actions."""
+    waiting = sorted(actions, key=action_key)
+    ordered: list[CorporateAction] = []
+    while waiting:
+        results = {action.new_asset for action in waiting if action.new_asset != action.asset}
+        # Shares that turn into each other have no order: then the first is taken.
+        following = next((action for action in waiting if action.asset not in results), waiting[0])
+        ordered.append(following)
+        waiting.remove(following)
+    return ordered
 
 
 def apply_action(action: CorporateAction, positions: Positions, market: Market) -> Effect | None:

@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal, localcontext
 from typing import Any
 
-from portfolios.calculations.corporate_actions import action_key, apply_action
+from portfolios.calculations.corporate_actions import apply_action, in_order
 from portfolios.calculations.entries import (
     CorporateAction,
     Entry,
@@ -138,7 +138,7 @@ def book_walk(
         for day in sorted(by_day):
             day_actions, day_entries = by_day[day]
             walk.start_day()
-            for action in sorted(day_actions, key=action_key):
+            for action in in_order(day_actions):
                 walk.apply_action(action)
             for entry in sorted(day_entries, key=day_key):
                 walk.apply_entry(entry)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from portfolios.calculations.carrying import Carried, Days, Floats, carry_forward
+from portfolios.calculations.corporate_actions import action_key
 from portfolios.calculations.entries import CorporateAction
 from portfolios.calculations.ledger import ASSET_FIGURES, DAY_FIGURES, DayBook
 from portfolios.calculations.value_reasons import Holdings, explain_values
@@ -30,8 +31,9 @@ class Valuation:
     nothing is held. net_purchases, asset_income, asset_costs: (A, T), what was put into an asset that day
     less what was taken out, what it paid, and the fees and taxes of its lines. cash: by currency (T,), in
     that currency. The others are (T,); inflow ... fx_on_cash are of that day, and fx_on_cash = change of
-    cash_value - cash movements as booked. After days of unknown cash it covers them all. reasons: per day;
-    besides fields it has the marks "prices", "fx", "overdraft" and "positions".
+    cash_value - cash movements as booked. After days of unknown cash it covers them all, so that such a day
+    between those of the calendar adds nothing. reasons: per day; besides fields it has the marks "prices",
+    "fx", "overdraft" and "positions".
 
     value(t) - value(t-1) = inflow - outflow + realized + change of unrealized_pnl - transferred_pnl + income
     + fx_on_cash - fees - taxes.
@@ -86,11 +88,12 @@ def book_value(
 
     calendar: datetime64[D]. asset_ids, asset_currencies: the A assets, at least all that were ever held.
     closes: (A, N) as traded on `bar_dates` (N,), NaN = no bar. fx_rates: currency -> (dates, base per unit).
-    splits: corporate actions; only splits matter, a price carried over one is divided by its ratio.
+    splits: corporate actions; a price carried over a split is divided by its ratio, and what came of a merger
+    or a symbol change has the price of the old shares until it trades itself.
 
-    A price is carried at any age, a rate for at most fx_max_carry_days. An asset that has had no price up to
-    a day stands at its cost. Where a rate is missing the position or cash is unknown, and so is the total.
-    Raises ValueError for dates that do not ascend and for a held asset that is not among asset_ids.
+    A price is carried at any age, a rate for at most fx_max_carry_days. Another asset that has had no price
+    up to a day stands at its cost. Where a rate is missing the position or cash is unknown, and so is the
+    total. Raises ValueError for dates that do not ascend and for a held asset that is not among asset_ids.
     """
     strangers = {asset for book in books for asset in book.quantities}.difference(asset_ids)
     if strangers:
@@ -101,7 +104,7 @@ def book_value(
     step = np.searchsorted(event_days, timeline, side="right")
 
     prices = carry_forward(timeline, bar_dates, closes)
-    _adjust_for_splits(prices, timeline, asset_ids, splits)
+    _follow_actions(prices, timeline, dict(zip(asset_ids, asset_currencies, strict=True)), splits)
     quantities = _steps([book.quantities for book in books], asset_ids, step)
     costs = _steps([_costs_of(book) for book in books], asset_ids, step)
     held = (quantities != 0) | (costs != 0)
@@ -123,8 +126,10 @@ def book_value(
     figures = _day_figures(books, book_days, len(timeline))
     cash_booked = figures.pop("cash_booked")
     fx_on_cash = np.zeros(len(timeline))
+    is_calendar = np.isin(timeline, calendar)
     if set(currencies) - {base_currency}:
-        fx_on_cash = _gain_on_cash(cash_value, cash_booked)
+        gain = _gain_on_cash(cash_value, cash_booked)
+        fx_on_cash = np.where(np.isnan(cash_value) & ~is_calendar, 0.0, gain)
 
     holdings = Holdings(
         timeline=timeline,
@@ -143,7 +148,7 @@ def book_value(
     )
     return Valuation(
         timeline=timeline,
-        is_calendar=np.isin(timeline, calendar),
+        is_calendar=is_calendar,
         asset_ids=tuple(asset_ids),
         quantities=quantities,
         prices=prices.values,
@@ -216,16 +221,34 @@ def _asset_figures(
     return figures
 
 
-def _adjust_for_splits(
-    prices: Carried, timeline: Days, asset_ids: Sequence[int], actions: Iterable[CorporateAction]
+def _follow_actions(
+    prices: Carried, timeline: Days, currencies: Mapping[int, str], actions: Iterable[CorporateAction]
 ) -> None:
-    rows = {asset: row for row, asset in enumerate(asset_ids)}
-    for action in actions:
-        if action.kind == "split" and action.ratio is not None and action.asset in rows:
-            row = rows[action.asset]
-            days_since = (timeline - np.datetime64(action.date)).astype(np.int64)
+    """Prices over splits, and those of shares that do not trade yet from what they came of."""
+    rows = {asset: row for row, asset in enumerate(currencies)}
+    for action in sorted(actions, key=lambda action: (action.date, *action_key(action))):
+        row, new_row = rows.get(action.asset), rows.get(action.new_asset or action.asset)
+        if row is None or new_row is None:
+            continue
+        ratio = float(action.ratio or 1)
+        days_since = (timeline - np.datetime64(action.date)).astype(np.int64)
+        if action.kind == "split":
             carried_over = (days_since >= 0) & (prices.age[row] > days_since)
-            prices.values[row, carried_over] /= float(action.ratio)
+            prices.values[row, carried_over] /= ratio
+        elif _is_in_shares(action, currencies):
+            left = prices.values[row] - float(action.amount or 0)
+            waiting = (days_since >= 0) & np.isnan(prices.values[new_row]) & (left > 0)
+            prices.values[new_row, waiting] = left[waiting] / ratio
+            prices.age[new_row, waiting] = prices.age[row, waiting]
+
+
+def _is_in_shares(action: CorporateAction, currencies: Mapping[int, str]) -> bool:
+    """Whether the old shares became new ones whose price is in the same currency."""
+    return (
+        action.kind in {"merger", "symbol_change"}
+        and action.new_asset is not None
+        and currencies[action.asset] == currencies[action.new_asset]
+    )
 
 
 def _carried_rates(

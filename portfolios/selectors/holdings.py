@@ -1,20 +1,29 @@
 """Whether a book holds together: no sale or cover of more than is held on its day."""
 
 import datetime as dt
-from collections.abc import Iterable
+import heapq
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
+from itertools import groupby
+from operator import attrgetter
 
 from django.db.models import Q
 
+from portfolios.calculations.corporate_actions import apply_action, in_order
 from portfolios.calculations.entries import CorporateAction as BookedAction
-from portfolios.calculations.entries import Entry, LedgerError
-from portfolios.calculations.ledger import DayBook, book_walk
-from portfolios.calculations.lots import InsufficientLotsError
+from portfolios.calculations.entries import Entry, LedgerError, day_key, position_of
+from portfolios.calculations.lots import EXACT, InsufficientLotsError, Lot, total_quantity
+from portfolios.calculations.positions import Positions
+from portfolios.calculations.values import Market
 from portfolios.models import CorporateAction, CorporateActionKind, Transaction
+from portfolios.models.transactions import TransactionQuerySet
 from portfolios.selectors.books import booked_action
 
 POSITION_KINDS = {"buy", "sell", "short", "cover", "transfer_in", "transfer_out"}
+# Only quantities matter here, so nothing needs a rate or a price.
+_NO_MARKET = Market("", lambda currency, day: None, lambda asset, day: None, {}, {})
+_date_of = attrgetter("date")
 
 
 @dataclass(frozen=True)
@@ -48,17 +57,15 @@ def asset_groups(asset_ids: Iterable[int]) -> list[AssetGroup]:
     ]
 
 
-def position_entries(
-    portfolio_id: int | None, assets: Iterable[int], *, without: Iterable[int] = ()
-) -> list[Entry]:
-    """The booked lines that change positions of some assets, less those that are about to go."""
-    if portfolio_id is None:
-        return []
-    rows = (
-        Transaction.objects.booked()
-        .filter(portfolio=portfolio_id, asset__in=list(assets), kind__in=POSITION_KINDS)
-        .exclude(pk__in=list(without))
-    )
+def position_lines(portfolio_id: int, assets: Iterable[int]) -> TransactionQuerySet:
+    """The booked lines that change positions of some assets."""
+    lines = Transaction.objects.booked()
+    return lines.filter(portfolio=portfolio_id, asset__in=list(assets), kind__in=POSITION_KINDS)
+
+
+def position_entries(portfolio_id: int, assets: Iterable[int], *, without: Iterable[int] = ()) -> list[Entry]:
+    """The same as entries, by day, less those that are about to go."""
+    rows = position_lines(portfolio_id, assets).exclude(pk__in=list(without)).order_by("trade_date", "id")
     names = ("id", "trade_date", "kind", "currency_id", "asset_id", "quantity")
     return [
         Entry(
@@ -70,36 +77,73 @@ def position_entries(
 
 def shortage(entries: Iterable[Entry], actions: Iterable[BookedAction]) -> LedgerError | None:
     """The first entry that takes more than is held."""
-    try:
-        _walk_quantities(entries, actions)
-    except LedgerError as error:
-        return error
-    return None
+    return next(shortages(sorted(entries, key=_date_of), actions), None)
+
+
+def shortages(entries: Iterable[Entry], actions: Iterable[BookedAction]) -> Iterator[LedgerError]:
+    """The entries that take more than is held, in the order of the books, each walked past as if it were not.
+
+    entries: by day; they may be many, only those of one day are kept.
+    """
+    positions = Positions("average")
+    for _, events in _days(entries, actions):
+        yield from _take_day(positions, events)
 
 
 def held_quantities(
     portfolio_id: int, group: AssetGroup, through: dt.date
 ) -> dict[int, list[tuple[dt.date, Decimal]]]:
     """By asset of a group, how many units are held from each day of a change on. Raises LedgerError."""
-    entries = [entry for entry in position_entries(portfolio_id, group.assets) if entry.date <= through]
-    actions = [action for action in group.actions if action.date <= through]
-    books = _walk_quantities(entries, actions)
+    positions = Positions("average")
+    days: list[tuple[dt.date, dict[int, Decimal]]] = []
+    for day, events in _days(position_entries(portfolio_id, group.assets), group.actions):
+        if day > through:
+            break
+        for error in _take_day(positions, events):
+            raise error
+        days.append((day, dict(positions.quantities)))
     return {
-        asset: [(book.date, book.quantities.get(asset, Decimal(0))) for book in books]
-        for asset in {asset for book in books for asset in book.quantities}
+        asset: [(day, quantities.get(asset, Decimal(0))) for day, quantities in days]
+        for asset in {asset for _, quantities in days for asset in quantities}
     }
 
 
-def _walk_quantities(entries: Iterable[Entry], actions: Iterable[BookedAction]) -> list[DayBook]:
-    """Only quantities matter here, amounts may be anything."""
-    return book_walk(
-        entries,
-        actions,
-        base_currency="",
-        cost_method="fifo",
-        rate=lambda currency, day: None,
-        market_price=lambda asset, day: None,
-    )
+def _days(
+    entries: Iterable[Entry], actions: Iterable[BookedAction]
+) -> Iterator[tuple[dt.date, list[Entry | BookedAction]]]:
+    """What happened, day by day. entries: by day."""
+    events: Iterator[Entry | BookedAction] = heapq.merge(sorted(actions, key=_date_of), entries, key=_date_of)
+    for day, of_day in groupby(events, key=_date_of):
+        yield day, list(of_day)
+
+
+def _take_day(positions: Positions, events: list[Entry | BookedAction]) -> list[LedgerError]:
+    """A day of the ledger, in quantities only. Entries that cannot be taken are left out and named."""
+    errors = []
+    with localcontext(EXACT):
+        for action in in_order(item for item in events if isinstance(item, BookedAction)):
+            apply_action(action, positions, _NO_MARKET)
+        for entry in sorted((item for item in events if isinstance(item, Entry)), key=day_key):
+            try:
+                _take_entry(positions, entry)
+            except InsufficientLotsError as error:
+                failure = LedgerError(entry, str(error))
+                failure.__cause__ = error
+                errors.append(failure)
+        positions.refresh()
+    return errors
+
+
+def _take_entry(positions: Positions, entry: Entry) -> None:
+    asset, quantity = position_of(entry)
+    side = positions.short if entry.kind in {"short", "cover"} else positions.long
+    if entry.kind in {"sell", "cover", "transfer_out"}:
+        positions.close(asset, side, quantity)
+        return
+    # One lot for all that is held: thousands of them would make every sale as slow as they are many.
+    signed = -quantity if entry.kind == "short" else quantity
+    held = total_quantity(positions.take(asset, side))
+    positions.open(asset, side, [Lot(held + signed, None, entry.date, entry.id)])
 
 
 def shortage_reason(error: LedgerError, culprit: Entry | None = None) -> str:

@@ -342,9 +342,9 @@ def _fail(
 
 def _reason(upload: FileUpload, error: Exception) -> str:
     """In the words of the person who uploaded the file, who never saw its path on this machine."""
-    text = str(error).replace(str(_upload_dir() / upload.path), upload.file_name)
-    is_expected = isinstance(error, UploadError | PermissionDenied | FileError)
-    return text if is_expected else f"{type(error).__name__}: {text}"
+    if isinstance(error, UploadError | PermissionDenied | FileError):
+        return str(error).replace(str(_upload_dir() / upload.path), upload.file_name)
+    return f"An unexpected {type(error).__name__} stopped it; the log says more, under upload {upload.pk}."
 
 
 def _target_options(target: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -150,22 +150,29 @@ class FirstLines:
 
     def find(self, keys: Iterable[Hashable], lines: Sequence[int]) -> list[int]:
         """The first line of each key. Keys that are new are kept with theirs."""
-        digests = [hashlib.blake2b(repr(key).encode(), digest_size=16).digest() for key in keys]
-        if not digests:
+        digests = _digests(keys)
+        if not len(digests):
             return []
-        hashes, places, inverse = np.unique(
-            np.array(digests, dtype="S16"), return_index=True, return_inverse=True
-        )
-        first = np.array(lines, dtype=np.int32)[places]
-        is_new = np.ones(len(hashes), dtype=bool)
+        hashes, places, inverse = np.unique(digests, return_index=True, return_inverse=True)
+        first = self._known(hashes)
+        is_new = first == 0
+        if is_new.any():
+            first[is_new] = np.array(lines, dtype=np.int32)[places[is_new]]
+            self._keep(hashes[is_new], first[is_new])
+        return cast("list[int]", first[inverse].tolist())
+
+    def lines_of(self, keys: Iterable[Hashable]) -> list[int]:
+        """The first line of each key that is known, 0 for others."""
+        return cast("list[int]", self._known(_digests(keys)).tolist())
+
+    def _known(self, hashes: np.ndarray) -> np.ndarray:
+        """The line of each, 0 where there is none yet."""
+        lines = np.zeros(len(hashes), dtype=np.int32)
         for known, known_lines in self._runs:
             place = np.searchsorted(known, hashes).clip(max=len(known) - 1)
             found = known[place] == hashes
-            first[found] = known_lines[place[found]]
-            is_new &= ~found
-        if is_new.any():
-            self._keep(hashes[is_new], first[is_new])
-        return cast("list[int]", first[inverse].tolist())
+            lines[found] = known_lines[place[found]]
+        return lines
 
     def _keep(self, hashes: np.ndarray, lines: np.ndarray) -> None:
         while self._runs and len(self._runs[-1][0]) <= len(hashes) < MERGED_ROWS:
@@ -174,6 +181,11 @@ class FirstLines:
             order = np.argsort(hashes, kind="stable")
             hashes, lines = hashes[order], lines[order]
         self._runs.append((hashes, lines))
+
+
+def _digests(keys: Iterable[Hashable]) -> np.ndarray:
+    digests = [hashlib.blake2b(repr(key).encode(), digest_size=16).digest() for key in keys]
+    return np.array(digests, dtype="S16")
 
 
 class Spool(Generic[R]):
@@ -197,7 +209,8 @@ class Spool(Generic[R]):
         pickle.dump(records, self._file, pickle.HIGHEST_PROTOCOL)
         self._blocks += 1
 
-    def blocks(self) -> Iterator[list[R]]:
+    def __iter__(self) -> Iterator[list[R]]:
+        """The blocks in their order, as often as they are asked for."""
         self._file.seek(0)
         for _ in range(self._blocks):
             yield pickle.load(self._file)  # noqa: S301 - what this process wrote a moment ago
@@ -211,7 +224,8 @@ class FileImport(ABC, Generic[R]):
     optional: ClassVar[Sequence[str]] = ()
     # These columns tell rows apart: a file may hold each combination once.
     identity: ClassVar[Sequence[str]]
-    # Rows that do not depend on each other are compared and written in blocks; others all at once.
+    # Rows that do not depend on each other are compared and written in blocks; others all at once. All that
+    # comes of one line is in one block.
     is_streamed: ClassVar[bool] = False
 
     _remake: Callable[[], Self]
@@ -229,6 +243,7 @@ class FileImport(ABC, Generic[R]):
         self.layout = OWN_LAYOUT
         self.today = clock.today()
         self.report = FileReport()
+        self.first_lines = FirstLines()
         self.reading = Reading(SQLITE_DIGITS if connection.vendor == "sqlite" else None)
 
     @abstractmethod
@@ -253,8 +268,23 @@ class FileImport(ABC, Generic[R]):
         """What tells the record apart from others, with a `repr` that does so, too."""
         return tuple(getattr(record, name) for name in self.identity)
 
+    def complete(self, records: list[R]) -> list[R]:
+        """The records of a block with what the rows before them say about them."""
+        return records
+
     def survey(self, records: list[R]) -> None:
         """Sees every block while the file is read, for what must be known before the first is compared."""
+
+    def start(self) -> None:
+        """Called before the first block is compared, and each time all blocks are gone through again."""
+
+    def holds(self) -> bool:
+        """Whether what was written can stay. If not, it is taken back and all blocks are gone through again.
+
+        Called after the last block, only if anything was written. Rows refused meanwhile are then as if they
+        had never been in, and with "abort" the import ends here.
+        """
+        return True
 
     def finish(self) -> None:
         """Write what belongs to the file as a whole, after its last block; only if anything was written."""
@@ -337,7 +367,8 @@ class FileImport(ABC, Generic[R]):
             with transaction.atomic():
                 if not preview:
                     watch.begin()
-                self._apply(blocks, preview, watch)
+                while not self._apply(blocks, preview, watch):
+                    pass
                 if preview or self._is_refused():
                     transaction.set_rollback(True)
                 else:
@@ -350,15 +381,18 @@ class FileImport(ABC, Generic[R]):
             return [[record for block in self._read(watch) for record in block]]
         for block in self._read(watch):
             spool.add(block)
-        return spool.blocks()
+        return spool
 
     def _read(self, watch: ImportWatch) -> Iterator[list[R]]:
-        first_lines = FirstLines()
         records: list[R] = []
         cells: list[str] = []
         with open_table(self.path, settings.IMPORT_MAX_BYTES) as table:
             self.check_header(table)
             for row in self.rows_of(table):
+                if len(records) >= BLOCK_ROWS and row.line != records[-1].line:
+                    yield self._without_repeats(records, cells)
+                    records, cells = [], []
+                    watch.progress(self.report.read, None)
                 self.report.read += 1
                 if isinstance(row, Reject):
                     self.report.keep_reject(row)
@@ -369,17 +403,14 @@ class FileImport(ABC, Generic[R]):
                     self.reject(row.line, error.column, error.value, error.reason)
                     continue
                 cells.append(row.cell(self.identity[-1]))
-                if len(records) >= BLOCK_ROWS:
-                    yield self._without_repeats(records, cells, first_lines)
-                    records, cells = [], []
-                    watch.progress(self.report.read, None)
         if records:
-            yield self._without_repeats(records, cells, first_lines)
+            yield self._without_repeats(records, cells)
         self.report.notes += self.reading.notes()
 
-    def _without_repeats(self, records: list[R], cells: list[str], first_lines: FirstLines) -> list[R]:
+    def _without_repeats(self, records: list[R], cells: list[str]) -> list[R]:
         column, words = self.identity[-1], " and ".join(self.identity)
-        firsts = first_lines.find(map(self.identity_of, records), [record.line for record in records])
+        records = self.complete(records)
+        firsts = self.first_lines.find(map(self.identity_of, records), [record.line for record in records])
         kept = []
         for record, cell, first in zip(records, cells, firsts, strict=True):
             if first == record.line:
@@ -389,16 +420,37 @@ class FileImport(ABC, Generic[R]):
         self.survey(kept)
         return kept
 
-    def _apply(self, blocks: Iterable[list[R]], preview: bool, watch: ImportWatch) -> None:
-        """Compare and write; stop at the first block with a row that stops the file."""
+    def _apply(self, blocks: Iterable[list[R]], preview: bool, watch: ImportWatch) -> bool:
+        """Compare and write all blocks; False when that has to be done again."""
+        self._clear_counts()
+        self.start()  # its locks outlast what is taken back
+        with transaction.atomic():
+            is_changed, changes = self._write_blocks(blocks, preview, watch)
+            is_final = not is_changed or self.holds() or self._is_refused()
+            if self._is_refused():
+                self._clear_counts()
+            elif not is_final:
+                transaction.set_rollback(True)
+            elif is_changed:
+                self.finish()
+                self._close_batch()
+                self.audit(changes)
+                self.report.batch_id = None if preview else self.batch.pk
+        return is_final
+
+    def _write_blocks(
+        self, blocks: Iterable[list[R]], preview: bool, watch: ImportWatch
+    ) -> tuple[bool, Changes[R]]:
+        """Whether anything was written, and the changes of the last block.
+
+        All blocks are judged even when a row stops the file, so that every such row is named at once.
+        """
         done, is_changed = 0, False
         changes: Changes[R] = Changes()
         for records in blocks:
             changes = self.compare(records)
-            if self._is_refused():
-                self.report.created = self.report.updated = self.report.unchanged = 0
-                self.report.samples = {}
-                return
+            if self._is_refused() and not self.is_streamed:
+                break
             self._count(changes)
             if preview:
                 self._sample(changes)
@@ -407,11 +459,12 @@ class FileImport(ABC, Generic[R]):
                 is_changed = True
             done += len(records)
             watch.progress(done, self.report.read - self.report.rejected_count)
-        if is_changed:
-            self.finish()
-            self._close_batch()
-            self.audit(changes)
-            self.report.batch_id = None if preview else self.batch.pk
+        return is_changed, changes
+
+    def _clear_counts(self) -> None:
+        self.report.created = self.report.updated = self.report.unchanged = 0
+        self.report.samples = {}
+        self.__dict__.pop("batch", None)
 
     def _is_refused(self) -> bool:
         return bool(self.report.rejected) and not self.skips

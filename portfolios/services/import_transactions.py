@@ -2,14 +2,16 @@
 
 import datetime as dt
 import re
-from collections import Counter, defaultdict
+from array import array
+from collections import defaultdict
 from collections.abc import Hashable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import IntegrityError
 
 from portfolio_site.kernel import clock
 from portfolio_site.kernel.bulk import bulk_upsert
@@ -25,7 +27,7 @@ from portfolios.imports.layouts import (
     check_layout_name,
     find_layout,
 )
-from portfolios.imports.report import ImportReport, Reject
+from portfolios.imports.report import Reject
 from portfolios.imports.table import Table
 from portfolios.imports.transactions import (
     OPTIONAL,
@@ -35,17 +37,20 @@ from portfolios.imports.transactions import (
     read_transaction,
 )
 from portfolios.models import Asset, ChangeCause, Portfolio, PortfolioRole, Transaction, TransactionStatus
+from portfolios.selectors.holdings import POSITION_KINDS
 from portfolios.services.audit import Actor
 from portfolios.services.import_batches import (
     OWN_LAYOUT,
     Changes,
     FileImport,
+    FileReport,
+    FirstLines,
     OnError,
     columns_of,
-    first_days,
+    note_earliest,
     plain_text,
 )
-from portfolios.services.import_holdings import oversold_rows
+from portfolios.services.import_holdings import ImportedRows, oversold_rows
 from portfolios.services.import_lookups import (
     ACTION_DAYS,
     AssetLookup,
@@ -62,6 +67,10 @@ LAYOUTS = (AUTO, *BUILT_IN)
 MAX_NOTES = 10_000
 CODE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 KEY = ("portfolio", "source", "external_id")
+# Well below the number of parameters that a statement may have.
+LINES_A_QUERY = 500
+# An audit row names so many changed lines one by one, and counts the others.
+MAX_CHANGED = 1_000
 # What a booked line says. Its note is no part of it: another note is no other line.
 CONTENT = (
     "status",
@@ -81,8 +90,88 @@ CONTENT = (
 )
 
 
+Stored = dict[str, Any]
+
+
+class LineSet:
+    """Lines of a file, a byte each: all of a long one may be refused, and a set takes sixty times as much."""
+
+    def __init__(self) -> None:
+        self._marks = bytearray()
+
+    def add(self, line: int) -> None:
+        self._marks.extend(bytes(max(0, line + 1 - len(self._marks))))
+        self._marks[line] = 1
+
+    def __contains__(self, line: object) -> bool:
+        return isinstance(line, int) and line < len(self._marks) and self._marks[line] == 1
+
+
+class Occurrences:
+    """How often each content came up to now, in 24 bytes a row."""
+
+    def __init__(self) -> None:
+        self._firsts = FirstLines()
+        # By the number of the row in which a content came first; there is no row 0.
+        self._counts = array("i", [0])
+
+    def count(self, contents: list[str]) -> list[int]:
+        start = len(self._counts)
+        self._counts.extend(array("i", bytes(4 * len(contents))))
+        counts = []
+        for first in self._firsts.find(contents, range(start, len(self._counts))):
+            self._counts[first] += 1
+            counts.append(self._counts[first])
+        return counts
+
+
+@dataclass
+class Booking:
+    """What an import does to one portfolio. `stale_from`: the first day of a settled row."""
+
+    created: int = 0
+    updated: int = 0
+    first_day: dt.date = dt.date.max
+    last_day: dt.date = dt.date.min
+    stale_from: dt.date | None = None
+    # Whose positions it changes.
+    assets: set[int] = field(default_factory=set)
+    before: dict[str, Stored] = field(default_factory=dict)
+    after: dict[str, Stored] = field(default_factory=dict)
+
+    def note(self, row: TransactionRow, stored: Stored | None) -> None:
+        self.first_day, self.last_day = (
+            min(self.first_day, row.trade_date),
+            max(self.last_day, row.trade_date),
+        )
+        if row.status == TransactionStatus.SETTLED:
+            self.stale_from = min(self.stale_from or row.trade_date, row.trade_date)
+            if row.asset is not None and row.kind in POSITION_KINDS:
+                self.assets.add(row.asset.pk)
+        if stored is None:
+            self.created += 1
+            return
+        self.updated += 1
+        if len(self.before) < MAX_CHANGED:
+            content, changed = _content(row), _differing(row, stored)
+            self.before[row.external_id] = {name: stored[name] for name in changed}
+            self.after[row.external_id] = {name: content[name] for name in changed}
+
+    def summary(self) -> dict[str, Any]:
+        summary = {
+            "created": self.created,
+            "updated": self.updated,
+            "first_day": self.first_day,
+            "last_day": self.last_day,
+            "changed": self.after,
+        }
+        unlisted = self.updated - len(self.after)
+        return {**summary, "changed_unlisted": unlisted} if unlisted else summary
+
+
 class TransactionImport(FileImport[TransactionRow]):
     target = "transactions"
+    is_streamed = True
     required = REQUIRED
     optional = OPTIONAL
     identity = ("portfolio", "external_id")
@@ -114,11 +203,14 @@ class TransactionImport(FileImport[TransactionRow]):
         self.actions = CorporateActionLookup()
         self.currencies = CurrencyLookup()
         self.portfolios = PortfolioLookup(actor, PortfolioRole.MAKER)
-        self.occurrences: Counter[str] = Counter()
+        self.occurrences = Occurrences()
         # What else came of these lines is not booked either.
-        self.refused_lines: set[int] = set()
-        self.stored: dict[str, dict[str, dict[str, Any]]] = {}
+        self.refused_lines = LineSet()
+        # Of each portfolio in the file; one that does not exist is opened on that day.
+        self.first_days: dict[str, dt.date] = {}
         self.booked: dict[str, Portfolio] = {}
+        self.opened: set[str] = set()
+        self.bookings: defaultdict[str, Booking] = defaultdict(Booking)
 
     def check_header(self, table: Table) -> None:
         self.translator = find_layout(
@@ -175,7 +267,7 @@ class TransactionImport(FileImport[TransactionRow]):
         code = row.cell("portfolio") or self.portfolio
         if self.portfolio and code != self.portfolio:
             raise row.error("portfolio", f"not the portfolio asked for, {self.portfolio}")
-        parsed = read_transaction(
+        return read_transaction(
             row,
             portfolio=code,
             base_currency=self._base_currency(code),
@@ -183,11 +275,14 @@ class TransactionImport(FileImport[TransactionRow]):
             asset=lambda: self.assets.find(row),
             currency=lambda column, default: self.currencies.find(row, column, default),
         )
-        if parsed.external_id:
-            return parsed
-        content = parsed.content_hash()
-        self.occurrences[content] += 1
-        return replace(parsed, external_id=f"{content}-{self.occurrences[content]}")
+
+    def complete(self, records: list[TransactionRow]) -> list[TransactionRow]:
+        """Rows without an id are known by their content, and how often it came."""
+        contents = [row.content_hash() for row in records if not row.external_id]
+        ids = (
+            f"{content}-{n}" for content, n in zip(contents, self.occurrences.count(contents), strict=True)
+        )
+        return [row if row.external_id else replace(row, external_id=next(ids)) for row in records]
 
     def _base_currency(self, code: str) -> str:
         if code in self.portfolios or not self.create_portfolios:
@@ -202,40 +297,63 @@ class TransactionImport(FileImport[TransactionRow]):
     def identity_of(self, record: TransactionRow) -> Hashable:
         return record.portfolio, record.external_id
 
-    def compare(self, records: list[TransactionRow]) -> Changes[TransactionRow]:
-        by_portfolio: defaultdict[str, list[TransactionRow]] = defaultdict(list)
-        for row in records:
-            if row.line not in self.refused_lines:
-                by_portfolio[row.portfolio].append(row)
-        found = Portfolio.objects.filter(code__in=by_portfolio)
+    def survey(self, records: list[TransactionRow]) -> None:
+        rows = (row for row in records if row.line not in self.refused_lines)
+        note_earliest(self.first_days, ((row.portfolio, row.trade_date) for row in rows))
+
+    def start(self) -> None:
+        """Other imports into the same portfolios wait from here on, until what they compare with stands."""
+        found = Portfolio.objects.filter(code__in=self.first_days)
         lock_rows(Portfolio, [portfolio.pk for portfolio in found])
         self.booked = {portfolio.code: portfolio for portfolio in found}
+        for code in self.booked:
+            if code not in self.portfolios:
+                raise IntegrityError(f"{code} was opened while the file was read")
+        self.opened = set()
+        self.bookings.clear()
+
+    def compare(self, records: list[TransactionRow]) -> Changes[TransactionRow]:
+        rows = [row for row in records if row.line not in self.refused_lines]
+        stored_lines = self._stored_lines(rows)
+        changing: list[tuple[TransactionRow, Stored | None]] = []
+        unchanged = []
+        for row in rows:
+            stored = stored_lines.get(self.identity_of(row))
+            differing = [] if stored is None else _differing(row, stored)
+            if stored is None or (differing and stored["status"] in UNSETTLED):
+                changing.append((row, stored))
+            elif differing:
+                self._reject_other(row, differing[0], stored)
+            else:
+                unchanged.append(row)
         changes: Changes[TransactionRow] = Changes()
-        for code, rows in by_portfolio.items():
-            self._compare_portfolio(code, rows, changes)
+        for row, stored in changing:
+            if row.line not in self.refused_lines:
+                (changes.created if stored is None else changes.updated).append(row)
+                self.bookings[row.portfolio].note(row, stored)
+        for row in unchanged:
+            if row.line not in self.refused_lines:
+                changes.leave(row)
         return changes
 
-    def _compare_portfolio(
-        self, code: str, rows: list[TransactionRow], changes: Changes[TransactionRow]
-    ) -> None:
-        portfolio = self.booked.get(code)
-        stored = self.stored[code] = _stored_lines(portfolio, self.layout) if portfolio else {}
-        found: Changes[TransactionRow] = Changes()
+    def _stored_lines(self, rows: list[TransactionRow]) -> dict[Hashable, Stored]:
+        """What is booked under the ids of these rows."""
+        ids: defaultdict[str, list[str]] = defaultdict(list)
         for row in rows:
-            line, content = stored.get(row.external_id), _content(row)
-            differing = [name for name in CONTENT if line is not None and line[name] != content[name]]
-            if differing and line is not None and line["status"] not in UNSETTLED:
-                self._reject_other(row, differing[0], line)
-            else:
-                found.sort_in(row, line and {name: line[name] for name in CONTENT}, content)
-        oversold = dict(oversold_rows(portfolio.pk if portfolio else None, found.rows))
-        for row, reason in oversold.items():
-            self.reject(row.line, "quantity", row.quantity, reason)
-        changes.created += [row for row in found.created if row.line not in self.refused_lines]
-        changes.updated += [row for row in found.updated if row.line not in self.refused_lines]
-        changes.unchanged += found.unchanged
+            ids[row.portfolio].append(row.external_id)
+        stored: dict[Hashable, Stored] = {}
+        for code in ids.keys() & self.booked.keys():
+            for start in range(0, len(ids[code]), LINES_A_QUERY):
+                lines = Transaction.objects.filter(
+                    portfolio=self.booked[code],
+                    source=self.layout,
+                    external_id__in=ids[code][start : start + LINES_A_QUERY],
+                ).order_by()
+                for line in lines.values("id", "external_id", *CONTENT):
+                    stored[code, line["external_id"]] = line
+        return stored
 
-    def _reject_other(self, row: TransactionRow, name: str, booked: dict[str, Any]) -> None:
+    def _reject_other(self, row: TransactionRow, name: str, booked: Stored) -> None:
         value, there = getattr(row, name), booked[name]
         if name == "asset":
             symbols = dict(Asset.objects.filter(pk=there).values_list("pk", "symbol"))
@@ -247,54 +365,66 @@ class TransactionImport(FileImport[TransactionRow]):
         self.reject(row.line, "symbol" if name == "asset" else name, value, reason)
 
     def write(self, changes: Changes[TransactionRow]) -> None:
-        for code, day in first_days((row.portfolio, row.trade_date) for row in changes.created).items():
-            if code not in self.booked:
-                self.booked[code] = portfolio_create(
-                    code=code,
-                    name=code,
-                    base_currency=self.base_currency,
-                    inception_date=day,
-                    risk_free=settings.DEFAULT_RISK_FREE,
-                    owner=self.owner,
-                    actor=self.actor,
-                )
+        for row in changes.created:
+            if row.portfolio not in self.booked:
+                self._open(row.portfolio)
         self._upsert(changes.updated, insert=False)
         self._upsert(changes.created, insert=True)
-        settled = (row for row in changes.rows if row.status == TransactionStatus.SETTLED)
-        for code, day in first_days((row.portfolio, row.trade_date) for row in settled).items():
-            mark_portfolio_stale(self.booked[code], day, ChangeCause.TRANSACTION)
+
+    def _open(self, code: str) -> None:
+        self.opened.add(code)
+        self.booked[code] = portfolio_create(
+            code=code,
+            name=code,
+            base_currency=self.base_currency,
+            inception_date=self.first_days[code],
+            risk_free=settings.DEFAULT_RISK_FREE,
+            owner=self.owner,
+            actor=self.actor,
+        )
 
     def _upsert(self, rows: list[TransactionRow], *, insert: bool) -> None:
-        contents = [_content(row) for row in rows]
-        columns: dict[str, Any] = {name: [content[name] for content in contents] for name in CONTENT}
-        columns |= columns_of(rows, ("external_id", "note"))
+        columns: dict[str, Any] = columns_of(rows, (*CONTENT, "external_id", "note"))
+        columns["asset"] = [asset and asset.pk for asset in columns["asset"]]
         columns["portfolio"] = [self.booked[row.portfolio].pk for row in rows]
         constants: dict[str, Any] = {"source": self.layout, "batch": self.batch.pk}
         if insert:
             constants["created_at"] = clock.now()
         bulk_upsert(Transaction, {**columns, **constants}, key=KEY, insert=insert)
 
+    def holds(self) -> bool:
+        """Whether the books can take all rows, and the new portfolios begin with their first."""
+        is_sound = True
+        for code, booking in self.bookings.items():
+            for entry, reason in oversold_rows(self._imported(code), booking.assets):
+                is_sound = False
+                if -entry.id not in self.refused_lines:
+                    self.reject(-entry.id, "quantity", entry.quantity, reason)
+        if is_sound:
+            # The first row of a new portfolio may have been refused since it was opened.
+            for code in self.opened:
+                is_sound &= self.first_days[code] == self.bookings[code].first_day
+                self.first_days[code] = self.bookings[code].first_day
+        return is_sound
+
+    def _imported(self, code: str) -> ImportedRows:
+        # The database knows no lines. The hashes that tell repeated rows do, at 20 bytes a row.
+        return ImportedRows(
+            portfolio_id=self.booked[code].pk,
+            batch_id=self.batch.pk,
+            lines_of=lambda ids: self.first_lines.lines_of((code, external_id) for external_id in ids),
+            refused=self.refused_lines,
+        )
+
+    def finish(self) -> None:
+        for code, booking in self.bookings.items():
+            if booking.stale_from is not None:
+                mark_portfolio_stale(self.booked[code], booking.stale_from, ChangeCause.TRANSACTION)
+
     def audit(self, changes: Changes[TransactionRow]) -> None:
-        for code in sorted({row.portfolio for row in changes.rows}):
-            created = [row for row in changes.created if row.portfolio == code]
-            updated = [row for row in changes.updated if row.portfolio == code]
-            days = [row.trade_date for row in created + updated]
-            before, after = {}, {}
-            for row in updated:
-                line, content = self.stored[code][row.external_id], _content(row)
-                changed = [name for name in CONTENT if line[name] != content[name]]
-                before[row.external_id] = {name: line[name] for name in changed}
-                after[row.external_id] = {name: content[name] for name in changed}
+        for code, booking in sorted(self.bookings.items()):
             self.append_audit(
-                portfolio=self.booked[code],
-                before=before or None,
-                after={
-                    "created": len(created),
-                    "updated": len(updated),
-                    "first_day": min(days),
-                    "last_day": max(days),
-                    "changed": after,
-                },
+                portfolio=self.booked[code], before=booking.before or None, after=booking.summary()
             )
 
 
@@ -304,9 +434,9 @@ def _content(row: TransactionRow) -> dict[str, Any]:
     return content
 
 
-def _stored_lines(portfolio: Portfolio, source: str) -> dict[str, dict[str, Any]]:
-    lines = Transaction.objects.filter(portfolio=portfolio, source=source)
-    return {line["external_id"]: line for line in lines.values("id", "external_id", *CONTENT)}
+def _differing(row: TransactionRow, stored: Stored) -> list[str]:
+    content = _content(row)
+    return [name for name in CONTENT if stored[name] != content[name]]
 
 
 def transactions_import(
@@ -320,7 +450,8 @@ def transactions_import(
     base_currency: str = "",
     owner: User | None = None,
     decimal_comma: bool = False,
-) -> ImportReport:
+    preview: bool = False,
+) -> FileReport:
     """Add transactions, and settle or correct those that are still pending or drafts.
 
     `portfolio`: the one that all rows belong to, for files that name none. Portfolios that do not exist are
@@ -338,4 +469,4 @@ def transactions_import(
         base_currency=base_currency,
         owner=owner,
         decimal_comma=decimal_comma,
-    ).run()
+    ).run(preview=preview)

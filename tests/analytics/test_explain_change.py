@@ -73,7 +73,7 @@ def test_without_a_figure_it_tells_all_of_the_row(
 
 def test_a_figure_that_never_changed(corrected: House, capsys: pytest.CaptureFixture[str]) -> None:
     out = explain(capsys, "portfolio_risk_metrics", "HOME", CHANGED)
-    assert out == f"No figure of HOME on {CHANGED} has changed since it was published.\n"
+    assert out == f"No published figure of HOME on {CHANGED} is known to have changed.\n"
     assert explain(capsys, "portfolio_risk_metrics", "HOME", CHANGED, "--format", "json") == "[]\n"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from analytics.selectors.bridges import BRIDGE_LINES
 from portfolios.models import AuditEvent
 from tests.support import factories as make
 from tests.support.house import DAYS, FIRST_DAY, LAST_DAY, House, make_house
@@ -66,10 +67,9 @@ def test_the_answer_for_programs(house: House, tmp_path: Path) -> None:
     explained = sum(effect[name] for effect in effects for name in ("allocation", "selection", "interaction"))
     assert explained == pytest.approx(found["attribution"]["active_return"], abs=1e-12)
     assert found["quality"] == {}
-    bridge = {name: Decimal(found["bridge"][name]) for name in ("opening", *BRIDGE_LINES, "rounding", "closing")}
     signs = {**BRIDGE_LINES, "opening": 1, "rounding": 1, "closing": -1}
-    assert sum(sign * bridge[name] for name, sign in signs.items()) == 0
-    assert bridge["closing"] > 0
+    assert sum(sign * Decimal(found["bridge"][name]) for name, sign in signs.items()) == 0
+    assert Decimal(found["bridge"]["closing"]) > 0
 
 
 def test_the_answer_for_people(house: House, tmp_path: Path) -> None:
@@ -150,3 +150,13 @@ def test_a_weights_file_with_other_columns_is_refused(house: House, tmp_path: Pa
     weights = weights_file(tmp_path, "Energy,100", header="sector,share")
     with pytest.raises(CommandError, match=r"column symbol: this column is missing; .* unknown column"):
         printed("HOME", *PERIOD, "--weights", weights)
+
+
+def test_each_asset_has_its_own_local_and_currency_return(house: House) -> None:
+    lines = {line["name"]: line for line in answer("ABROAD", *PERIOD)["contributions"]}
+    for name in ("ACME", "RHEIN"):
+        line = lines[name]
+        assert (1 + line["local"]) * (1 + line["fx"]) - 1 == pytest.approx(line["base"], abs=1e-12)
+    assert lines["ACME"]["fx"] == 0
+    assert abs(lines["RHEIN"]["fx"]) > 1e-4
+    assert lines["Cash"]["base"] is None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from portfolio_site.kernel.env import env_bool, env_choice, env_int, env_list, env_secret, env_str
+from portfolio_site.kernel.env import env_bool, env_choice, env_int, env_list, env_path, env_secret, env_str
 
 NAME = "SOME_SETTING"
 ROOT = Path(__file__).parents[2]
@@ -150,3 +150,10 @@ def test_without_a_secret_key_a_process_does_not_start() -> None:
     )
     assert ended.returncode != 0
     assert "ImproperlyConfigured: SECRET_KEY" in ended.stderr
+
+
+def test_an_empty_path_is_the_default_and_not_the_current_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLDER", "")
+    assert env_path("FOLDER", Path("/var/lib/files")) == Path("/var/lib/files")
+    monkeypatch.setenv("FOLDER", "/srv/files")
+    assert env_path("FOLDER", Path("/var/lib/files")) == Path("/srv/files")

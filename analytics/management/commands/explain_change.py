@@ -28,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "subject", metavar="SUBJECT", help="code of the portfolio, or symbol of the asset (or SYMBOL@MIC)"
         )
-        parser.add_argument("day", metavar="DATE", type=date_argument)
+        parser.add_argument("day", metavar="DATE", type=date_argument, help="the day of the row")
         parser.add_argument("field", metavar="FIELD", nargs="?", default="", help="default: every figure")
         add_format_argument(parser)
 
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         elif changes:
             self._print(changes)
         else:
-            self.stdout.write(f"No figure of {subject} on {day} has changed since it was published.")
+            self.stdout.write(f"No published figure of {subject} on {day} is known to have changed.")
 
     def _print(self, changes: list[FigureChange]) -> None:
         for (created_at, run), figures in groupby(

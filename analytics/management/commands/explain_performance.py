@@ -59,9 +59,9 @@ CURRENCY_NAMES = {"local": "Local", "fx": "Exchange rates", "base": "Base curren
 
 class Command(BaseCommand):
     help = (
-        "Explain the profit and the return of a portfolio over some days, both included: how it came from its "
-        "opening to its closing value, what each line added, before and after costs, at home and by exchange "
-        "rates, and against a benchmark by sector. The benchmark is the portfolio's primary one where its "
+        "Explain the profit and the return of a portfolio over some days, both included: how it came from "
+        "its opening to its closing value, what each line added, before and after costs, at home and by "
+        "exchange rates, and against a benchmark by sector: the portfolio's primary one where its "
         "components are known, or stated in a file."
     )
 
@@ -176,8 +176,13 @@ def _contribution_table(found: Explanation) -> Table:
     table.add_column(
         "Contribution", _percent(sum(line.contribution for line in found.contributions)), justify="right"
     )
+    has_currencies = found.grouping == "asset"
+    if has_currencies:
+        for words in ("Local", "Rates", "Return"):
+            table.add_column(words, justify="right")
     for line in found.contributions:
-        table.add_row(line.name, _percent(line.weight), _percent(line.contribution))
+        own = (line.local, line.fx, line.base) if has_currencies else ()
+        table.add_row(line.name, *map(_percent, (line.weight, line.contribution, *own)))
     return table
 
 

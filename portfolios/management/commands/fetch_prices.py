@@ -10,7 +10,10 @@ from portfolios.services.feeds import UnknownFeed, feeds_refresh
 
 
 class Command(BaseCommand):
-    help = "Fetches new prices and rates from the feeds of PRICE_FEEDS and stores what came."
+    help = (
+        "Fetches new prices and rates from the feeds of PRICE_FEEDS and stores what came. Fails when "
+        "anything could not be had or was refused; the rest is stored all the same."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

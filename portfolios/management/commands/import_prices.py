@@ -11,7 +11,7 @@ from portfolios.services.import_prices import prices_import
 
 class Command(ImportCommand):
     help = "Adds and corrects daily price bars."
-    file_help = "CSV, CSV.GZ or Parquet symbol,date,open,high,low,close,volume"
+    file_help = "CSV symbol,date,open,high,low,close,volume; also packed with gzip, as Parquet or as .xlsx"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)

@@ -12,7 +12,11 @@ ROW = "{:<13}  {:<20}  {:<10}  {:>6}  {:<8}  {:>7}  {}"
 
 
 class Command(BaseCommand):
-    help = "Says how old the last price, exchange rate and interest rate of everything in use is."
+    help = (
+        "Says how old the last price, exchange rate and interest rate of everything in use is today: fresh "
+        "(it reaches the last weekday before), carried, stale (older than PRICE_STALE_DAYS or "
+        "FX_MAX_CARRY_DAYS) or missing."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--only-stale", action="store_true", help="only what is stale or missing")

@@ -63,3 +63,12 @@ def test_what_is_shown_adds_up_to_the_cent(opening: Decimal, amounts: dict[str, 
     # Nine roundings of half a cent at most.
     assert bridge.rounding is not None
     assert abs(bridge.rounding) <= Decimal("0.045")
+
+
+def test_large_amounts_may_be_off_by_what_float64_loses_and_by_no_cent() -> None:
+    """A trillion has four digits after the point in float64, of the six that are stored."""
+    opening, closing = Decimal("2000000000000.000244"), Decimal("2000000000001.500000")
+    bridge = profit_bridge(opening, closing, lines(income="1.5"), days=1)
+    assert (bridge.rounding, bridge.profit) == (0, Decimal("1.50"))
+    with pytest.raises(BridgeError):
+        profit_bridge(opening, closing, lines(income="1.48"), days=1)

@@ -310,3 +310,15 @@ def test_a_deposit_in_the_evening_changes_no_return_and_no_sum_of_its_day(
     ours, theirs = (one.contributions(one.periods("end")) for one in (book, richer))
     np.testing.assert_allclose(theirs.returns[: day + 1], ours.returns[: day + 1], atol=1e-12)
     np.testing.assert_allclose(theirs.lines[:, : day + 1], ours.lines[:, : day + 1], atol=1e-12)
+
+
+def test_an_unknown_purchase_leaves_the_capital_unknown_and_not_as_it_was() -> None:
+    book = random_book(7)
+    purchases = book.net_purchases.copy()
+    purchases[1, 4] = np.nan
+    periods = book.periods()
+    capital = capital_of_positions(periods, book.positions, purchases)
+    assert np.argwhere(np.isnan(capital)).tolist() == [[1, 4]]
+    found = contributions(periods, book.positions, purchases, book.income, book.costs)
+    for figures in (found.lines, found.weights):
+        assert np.argwhere(np.isnan(figures)).tolist() == [[1, 4], [3, 4]]

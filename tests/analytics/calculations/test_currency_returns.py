@@ -188,3 +188,9 @@ def test_neither_the_unit_of_money_nor_the_order_of_assets_matters(
         np.testing.assert_allclose(getattr(theirs, name), getattr(ours, name)[order], atol=1e-11)
     whole, scaled = portfolio_returns(ours), portfolio_returns(theirs)
     np.testing.assert_allclose(scaled.local, whole.local, atol=1e-11)
+
+
+def test_a_position_opened_at_an_unknown_price_has_no_known_compound_return() -> None:
+    """Without it, 50 to 60 would be all there was: 20 %."""
+    linked = one_position([0, 50, 60], [1, 1, 1], {1: np.nan}).linked()
+    assert all(np.isnan(part).all() for part in (linked.local, linked.fx, linked.base))

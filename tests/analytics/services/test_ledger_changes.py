@@ -9,7 +9,7 @@ from analytics.models import PortfolioPerformanceHistory, PortfolioRiskMetrics, 
 from analytics.selectors.planning import held_assets
 from portfolios.models import ChangeCause, CorporateAction, Transaction
 from portfolios.services.staleness import mark_assets_stale
-from portfolios.services.transactions import transaction_rebook, transaction_reverse
+from portfolios.services.transactions import transaction_create, transaction_rebook, transaction_reverse
 from tests.support import factories as make
 from tests.support.house import DAYS, House, make_house, make_prices, run
 
@@ -103,3 +103,23 @@ def test_a_day_says_how_good_its_values_are(house: House) -> None:
     # The market asset traded, so the day is in the calendar.
     assert quality[DAYS[50]] == "carried"
     assert {quality[day] for day in DAYS if day != DAYS[50]} == {"complete"}
+
+
+def test_figures_of_a_book_that_now_begins_after_its_last_session_go(house: House) -> None:
+    """All lines are reversed, and what is booked instead comes on a day on which its asset did not trade."""
+    for line in Transaction.objects.booked().filter(portfolio=house.home).order_by("-trade_date", "-pk"):
+        transaction_reverse(line, reason="wrong client")
+    late = make.make_asset("LATE")
+    make.make_price(late, DAYS[0])
+    house.home.benchmarks.all().delete()
+    transaction_create(
+        house.home,
+        status="settled",
+        kind="transfer_in",
+        asset=late,
+        quantity=Decimal(1),
+        price=Decimal(100),
+        trade_date=DAYS[-1],
+    )
+    run()
+    assert history(house) == {}

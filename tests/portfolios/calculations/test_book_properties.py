@@ -1,6 +1,7 @@
 """What must hold for every book, whatever is in it."""
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from random import Random
 
@@ -73,6 +74,26 @@ def test_the_order_of_the_input_never_matters(
     assert book(shuffled, method) == expected
 
 
+def price_by_hand(random_book: RandomBook, asset: int, day: date) -> float | None:
+    """The last published price in the shares of the day; of an heir without one, what its parent's leaves."""
+    published = [known for known in random_book.prices[asset] if known <= str(day)]
+    if published:
+        price = float(random_book.prices[asset][max(published)])
+        for action in random_book.actions:
+            if (action.kind, action.asset) == ("split", asset) and max(published) < str(action.date) <= str(
+                day
+            ):
+                price /= float(action.ratio or 1)
+        return price
+    for action in random_book.actions:
+        if action.new_asset == asset and action.kind != "spin_off" and action.date <= day:
+            earlier = [other for other in random_book.actions if other.date <= action.date]
+            parent = price_by_hand(replace(random_book, actions=earlier), action.asset, day)
+            left = 0.0 if parent is None else parent - float(action.amount or 0)
+            return left / float(action.ratio or 1) if left > 0 else None
+    return None
+
+
 @settings(max_examples=40, deadline=None)
 @given(random_books())
 def test_the_value_is_quantity_times_price_times_rate(random_book: RandomBook) -> None:
@@ -84,17 +105,11 @@ def test_the_value_is_quantity_times_price_times_rate(random_book: RandomBook) -
         if states:
             for asset, quantity in states[-1].quantities.items():
                 rate = last_known(random_book.rates["USD"], day) if CURRENCY_OF[asset] == "USD" else 1
-                published = [known for known in random_book.prices[asset] if known <= str(day)]
-                if published:
-                    worth = float(quantity) * float(random_book.prices[asset][max(published)])
-                    for action in random_book.actions:
-                        if (action.kind, action.asset) == ("split", asset) and max(published) < str(
-                            action.date
-                        ) <= str(day):
-                            worth /= float(action.ratio or 1)
-                    expected += worth * float(rate or 0)
-                else:
+                price = price_by_hand(random_book, asset, day)
+                if price is None:
                     expected += float(states[-1].costs[asset])
+                else:
+                    expected += float(quantity) * price * float(rate or 0)
             for currency, amount in states[-1].cash.items():
                 rate = last_known(random_book.rates["USD"], day) if currency == "USD" else 1
                 expected += float(amount) * float(rate or 0)

@@ -3,7 +3,9 @@
 import datetime as dt
 from decimal import Decimal
 from itertools import permutations
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,6 +125,15 @@ def test_actions_of_what_came_from_an_action_are_followed() -> None:
     assert walk(TWO_LOTS, actions)[-1].quantities == {THIRD: 80}
 
 
+def test_actions_of_one_day_follow_each_other_whatever_their_kind() -> None:
+    actions = [
+        action("symbol_change", OLD, "2020-03-01", NEW),
+        action("merger", NEW, "2020-03-01", THIRD, ratio="2"),
+    ]
+    for order in permutations(actions):
+        assert walk(TWO_LOTS, order)[-1].quantities == {THIRD: 80}
+
+
 def test_a_foreign_merger_for_cash_has_its_gain_from_the_rate() -> None:
     buy = entry("buy", "2020-01-01", OLD, currency="USD", quantity=10, price=100)
     book = walk(
@@ -166,3 +177,40 @@ def test_no_action_makes_or_loses_cost(share: Decimal, ratio: object, quantities
     )[-1]
     assert sum(book.costs.values()) == sum(quantities) * Decimal("7.77")
     assert book.quantities[OLD] == sum(quantities)
+
+
+@pytest.mark.parametrize(
+    ("change", "prices_of_new"),
+    [
+        (action("symbol_change", OLD, "2020-03-02", NEW), [130, 130, 131]),
+        (action("merger", OLD, "2020-03-02", NEW, ratio="1/2"), [260, 260, 131]),
+        (
+            action("merger", OLD, "2020-03-02", NEW, ratio="1/2", amount=30, cost_allocation="0.5"),
+            [200, 200, 131],
+        ),
+        # Worth less than the cash that was paid: there is no such price, so the new shares stand at cost.
+        (
+            action("merger", OLD, "2020-03-02", NEW, ratio="1/2", amount=130, cost_allocation="0.5"),
+            [115, 115, 131],
+        ),
+    ],
+)
+def test_new_shares_have_the_price_of_the_old_until_they_trade(change: Any, prices_of_new: list[int]) -> None:
+    prices = {OLD: {"2020-02-28": 130}, NEW: {"2020-03-04": 131}}
+    books = walk(TWO_LOTS, [change], prices=prices)
+    found = value(books, prices, every_day("2020-03-02", "2020-03-04"), splits=[change])
+    units = float(books[-1].quantities[NEW])
+    np.testing.assert_allclose(found.invested_value[-3:], [units * price for price in prices_of_new])
+
+
+def test_the_price_of_the_old_shares_follows_the_splits_of_the_new() -> None:
+    prices = {OLD: {"2020-02-28": 120}, NEW: {"2020-03-05": 50}}
+    actions = [
+        split(NEW, "2020-03-04", "3"),
+        action("symbol_change", OLD, "2020-03-03", NEW),
+        split(OLD, "2020-03-02", "2"),
+    ]
+    found = value(
+        walk(TWO_LOTS, actions, prices=prices), prices, every_day("2020-03-01", "2020-03-05"), splits=actions
+    )
+    np.testing.assert_allclose(found.invested_value[-5:], [4800, 4800, 4800, 4800, 240 * 50])

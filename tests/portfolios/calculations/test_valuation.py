@@ -5,8 +5,18 @@ import numpy as np
 import pytest
 
 from portfolios.calculations.carrying import carry_forward
+from portfolios.calculations.quality import data_quality
 from portfolios.calculations.valuation import calendar_reasons, gross_weights
-from tests.portfolios.calculations.booking import at, entry, every_day, reasons_at, split, value, walk
+from tests.portfolios.calculations.booking import (
+    action,
+    at,
+    entry,
+    every_day,
+    reasons_at,
+    split,
+    value,
+    walk,
+)
 
 
 def test_a9_foreign_security_value_and_fx_identity() -> None:
@@ -297,3 +307,48 @@ def test_exact_books_become_floats_only_here() -> None:
     (book,) = walk([entry("deposit", date(2020, 1, 1), amount="0.1")])
     assert isinstance(book.inflow, Decimal)
     assert value([book], {}).inflow.dtype == np.float64
+
+
+# An action that could not be followed
+
+
+def test_positions_are_blocked_until_what_could_not_be_followed_is_sold() -> None:
+    """A spin-off without its new shares on a Saturday; the position is right again when it is gone."""
+    entries = [
+        entry("buy", "2024-01-04", 1, quantity=10, price=10),
+        entry("sell", "2024-01-09", 1, quantity=4, price=10),
+        entry("sell", "2024-01-11", 1, quantity=6, price=10),
+    ]
+    days = ["2024-01-04", "2024-01-05", "2024-01-08", "2024-01-09", "2024-01-10", "2024-01-11", "2024-01-12"]
+    prices = {1: dict.fromkeys(days, 10)}
+    books = walk(
+        entries, [action("spin_off", 1, "2024-01-06", ratio="1/4")], prices=prices, names={1: "EBAY"}
+    )
+    valuation = value(books, prices, np.array(days, dtype="datetime64[D]"))
+    reason = {"positions": "EBAY: the spin_off of 2024-01-06 does not say what becomes of it"}
+    said = [{name: row[name] for name in row if name == "positions"} for row in calendar_reasons(valuation)]
+    assert said == [{}, {}, reason, reason, reason, {}, {}]
+    quality = np.array(data_quality(valuation, price_stale_days=5))[valuation.is_calendar]
+    assert quality.tolist() == ["complete"] * 2 + ["blocked"] * 3 + ["complete"] * 2
+
+
+def test_a_weekend_without_a_rate_leaves_its_gain_on_cash_to_monday() -> None:
+    entries = [
+        entry("deposit", "2024-01-05", amount=1000),
+        entry("deposit", "2024-01-20", currency="USD", amount=100, fx_rate="0.9"),  # a Saturday
+    ]
+    rates = {"USD": {"2024-01-05": "0.9", "2024-01-22": "0.95"}}
+    calendar = np.array(["2024-01-05", "2024-01-19", "2024-01-22", "2024-01-23"], dtype="datetime64[D]")
+    valuation = value(walk(entries, rates=rates), {}, calendar, rates=rates)
+    assert np.isnan(at(valuation, valuation.total_value, "2024-01-20"))
+    np.testing.assert_allclose(valuation.fx_on_cash, [0, 0, 0, 5, 0], atol=1e-12)
+    assert [list(row) for row in calendar_reasons(valuation)] == [[], [], [], ["fx"]]
+
+
+def test_a_movement_at_an_unknown_rate_on_a_weekend_leaves_the_gain_on_cash_unknown() -> None:
+    entries = [entry("deposit", "2024-01-20", currency="USD", amount=100)]
+    calendar = np.array(["2024-01-19", "2024-01-22"], dtype="datetime64[D]")
+    rates = {"USD": {"2024-01-22": "0.95"}}
+    valuation = value(walk(entries, rates=rates), {}, calendar, rates=rates)
+    assert np.isnan(at(valuation, valuation.fx_on_cash, "2024-01-22"))
+    assert set(calendar_reasons(valuation)[1]) == {"inflow", "fx_on_cash"}
