@@ -33,6 +33,13 @@ DEFAULT_SCHEDULES = (
         hour="22",
     ),
     DefaultSchedule(
+        "Check the stored prices",
+        "portfolios.check_data",
+        "Looks for what is wrong in the prices and keeps it as findings, after they have come in.",
+        minute="15",
+        hour="22",
+    ),
+    DefaultSchedule(
         "Daily figures after the close",
         "analytics.nightly",
         "Asset metrics, performance, risk and benchmarks of whatever is stale.",

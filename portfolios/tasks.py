@@ -7,6 +7,7 @@ from django.conf import settings
 
 from portfolios.services import file_uploads
 from portfolios.services.audit import audit_anchor, audit_verify
+from portfolios.services.data_findings import findings_check
 from portfolios.services.feeds import feeds_refresh
 
 logger = logging.getLogger(__name__)
@@ -40,3 +41,11 @@ def fetch_prices() -> bool:
     for line in failures:
         logger.error("feed %s", line)
     return not failures
+
+
+@shared_task(name="portfolios.check_data")
+def check_data() -> dict[str, int]:
+    """Check all stored prices. What is found is kept and shown; no price is changed."""
+    report = findings_check()
+    logger.info("prices checked: %s", report.summary())
+    return report.as_json()

@@ -11,6 +11,7 @@ from analytics.admin import (
     rebalancing,
     restatements,
     risk,
+    risk_models,
     runs,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "rebalancing",
     "restatements",
     "risk",
+    "risk_models",
     "runs",
 ]

@@ -63,7 +63,7 @@ class PortfolioRiskMetricsAdmin(LongPortfolioTableAdmin):
                 "classes": ("figures",),
                 "fields": (
                     *ratios("concentration_hhi", places=4),
-                    *ratios("effective_assets"),
+                    *ratios("effective_assets", "effective_bets"),
                     points_column("largest_weight_percentage", label="largest weight"),
                     *ratios("average_correlation", "max_correlation", "diversification_ratio"),
                 ),

@@ -8,10 +8,18 @@ from rest_framework.reverse import reverse
 from analytics.models import (
     PortfolioBenchmark,
     PortfolioPerformanceHistory,
+    PortfolioRiskContribution,
     PortfolioRiskMetrics,
+    PortfolioVarBacktest,
     RebalanceMode,
 )
-from analytics.selectors.summaries import BENCHMARK_FIGURES, BOOKKEEPING, HEADLINES
+from analytics.selectors.summaries import (
+    BENCHMARK_FIGURES,
+    BOOKKEEPING,
+    CONTRIBUTION_FIGURES,
+    HEADLINES,
+    VAR_METHOD_FIGURES,
+)
 from analytics.services.planning import SECTIONS
 from portfolio_site.kernel import clock
 from portfolio_site.kernel.fields import MONEY_DIGITS, MONEY_PLACES, PERCENT_DIGITS, PERCENT_PLACES
@@ -122,8 +130,29 @@ class PortfolioAllocationAnalysisSerializer(ComputedAnswerSerializer):
     breached_lines = serializers.IntegerField()
 
 
+class VarMethodSerializer(serializers.ModelSerializer):
+    """One-day value at risk of today's positions by one method, tested on the days before."""
+
+    class Meta:
+        model = PortfolioVarBacktest
+        fields = VAR_METHOD_FIGURES
+
+
+class RiskContributionSerializer(serializers.ModelSerializer):
+    """What one position adds to the one-day value at risk at 95 % and to the volatility."""
+
+    symbol = serializers.CharField()
+
+    class Meta:
+        model = PortfolioRiskContribution
+        fields = ["symbol", *CONTRIBUTION_FIGURES]
+
+
 class PortfolioRiskAnalysisSerializer(ComputedAnswerSerializer, serializers.ModelSerializer):
     """Risk over the last three years of returns; losses are positive fractions."""
+
+    methods = VarMethodSerializer(many=True)
+    contributions = RiskContributionSerializer(many=True)
 
     class Meta:
         model = PortfolioRiskMetrics

@@ -24,6 +24,7 @@ from analytics.calculations.constants import (
     RISK_WINDOW,
     SESSIONS_PER_MONTH,
 )
+from analytics.calculations.covariance import covariance_estimate
 from analytics.calculations.drawdowns import (
     calmar_ratio,
     current_drawdown,
@@ -36,6 +37,7 @@ from analytics.calculations.reasons import ReasonSheet
 from analytics.calculations.regression import beta_alpha, treynor_ratio
 from analytics.calculations.returns import ONE_DAY, linked_index
 from analytics.calculations.risk_class import risk_classes, risk_level, weekly_volatility
+from analytics.calculations.risk_contributions import effective_bets
 from analytics.calculations.statistics import sharpe_ratio, sortino_ratio, volatility
 from analytics.calculations.tails import historical_tails, monthly_returns
 from analytics.calculations.windows import compute_in_blocks, trailing_windows
@@ -49,7 +51,7 @@ TAIL_FIGURES = {
     for level, minimum in (("95", MIN_VAR_95), ("99", MIN_VAR_99))
     for horizon in ("1d", "1m")
 }
-PAIR_FIGURES = ("average_correlation", "max_correlation", "diversification_ratio")
+PAIR_FIGURES = ("average_correlation", "max_correlation", "diversification_ratio", "effective_bets")
 
 
 def risk_columns(
@@ -72,7 +74,8 @@ def risk_columns(
     enough = sizes >= MIN_RISK_ROW
 
     columns: Columns = dict(_return_figures(series, observed, ends))
-    columns |= _pair_figures(weights, asset_returns[:, observed], ends, sizes)
+    pair_figures, estimates = _pair_figures(weights, asset_returns[:, observed], ends, sizes)
+    columns |= pair_figures
     for name, column in columns.items():
         columns[name] = known_where(enough, column)
         sheet.explain(name, ~enough, f"insufficient data: {{count}} of {MIN_RISK_ROW}", sizes)
@@ -83,6 +86,8 @@ def risk_columns(
     }
     _explain_returns(series, observed, ends, sizes, columns, sheet)
     _explain_positions(weights, columns, sheet)
+    for words in {text for text in estimates if text is not None}:
+        sheet.explain("effective_bets", estimates == words, words)
     _note_left_out_days(observed, rows, ends, sizes, sheet)
     _add_classes(series, observed, ends, sizes, columns, sheet)
     no_var = np.isnan(columns["var_95_1d"])
@@ -137,9 +142,15 @@ def _tail_figures(daily: Floats, monthly: Floats) -> dict[str, Floats]:
     return figures
 
 
-def _pair_figures(weights: Floats, returns: Floats, ends: Integers, sizes: Integers) -> dict[str, Floats]:
-    """Figures of the positions held together. Row by row, because each row holds its own assets."""
+def _pair_figures(
+    weights: Floats, returns: Floats, ends: Integers, sizes: Integers
+) -> tuple[dict[str, Floats], NDArray[Any]]:
+    """Figures of the positions held together, and in words the covariance behind the number of bets.
+
+    Row by row, because each row holds its own assets.
+    """
     figures = np.full((len(PAIR_FIGURES), len(ends)), np.nan)
+    estimates = np.full(len(ends), None, dtype=object)
     for k in np.flatnonzero(sizes >= MIN_RISK_ROW):
         held = np.flatnonzero(weights[k])
         window = returns[held, ends[k] + 1 - sizes[k] : ends[k] + 1]
@@ -148,7 +159,11 @@ def _pair_figures(weights: Floats, returns: Floats, ends: Integers, sizes: Integ
         if pairs.size:
             figures[:2, k] = pairs.mean(), pairs.max()
         figures[2, k] = diversification_ratio(weights[k, held], window)
-    return dict(zip(PAIR_FIGURES, figures, strict=True))
+        covariance = covariance_estimate(window)
+        if covariance is not None:
+            figures[3, k] = effective_bets(weights[k, held], covariance.matrix)
+            estimates[k] = covariance.in_words
+    return dict(zip(PAIR_FIGURES, figures, strict=True)), estimates
 
 
 def _add_classes(

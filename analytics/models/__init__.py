@@ -11,6 +11,12 @@ from analytics.models.policies import BandDestination, RebalanceMode, Rebalancin
 from analytics.models.rebalancing import EventStatus, EventType, RebalancingEvent
 from analytics.models.restatements import PublishedTable, Restatement
 from analytics.models.risk import PortfolioRiskMetrics, RiskLevel
+from analytics.models.risk_models import (
+    BaselZone,
+    PortfolioRiskContribution,
+    PortfolioVarBacktest,
+    VarMethod,
+)
 from analytics.models.runs import AnalyticsRun, ChunkKind, ChunkStatus, RunChunk, RunStatus
 
 __all__ = [
@@ -19,6 +25,7 @@ __all__ = [
     "AssetCorrelation",
     "AssetPerformanceMetrics",
     "BandDestination",
+    "BaselZone",
     "BlendComponent",
     "BlendedBenchmark",
     "ChunkKind",
@@ -29,7 +36,9 @@ __all__ = [
     "PortfolioAllocation",
     "PortfolioBenchmark",
     "PortfolioPerformanceHistory",
+    "PortfolioRiskContribution",
     "PortfolioRiskMetrics",
+    "PortfolioVarBacktest",
     "PublishedTable",
     "RebalanceFrequency",
     "RebalanceMode",
@@ -39,4 +48,5 @@ __all__ = [
     "RiskLevel",
     "RunChunk",
     "RunStatus",
+    "VarMethod",
 ]

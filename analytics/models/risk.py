@@ -43,6 +43,9 @@ class PortfolioRiskMetrics(ComputedRow):
     risk_class = models.PositiveSmallIntegerField(null=True, blank=True)
     concentration_hhi = _figure()
     effective_assets = _figure()
+    effective_bets = models.FloatField(
+        null=True, blank=True, help_text="Entropy of the principal portfolios (Meucci 2009)"
+    )
     largest_weight_percentage = _figure()
     average_correlation = _figure()
     max_correlation = _figure()

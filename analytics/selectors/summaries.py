@@ -8,11 +8,15 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from django.db.models import F
+
 from analytics.models import (
     PortfolioAllocation,
     PortfolioBenchmark,
     PortfolioPerformanceHistory,
+    PortfolioRiskContribution,
     PortfolioRiskMetrics,
+    PortfolioVarBacktest,
     RebalancingEvent,
     RebalancingPolicy,
 )
@@ -68,6 +72,35 @@ BENCHMARK_FIGURES = (
     "down_capture",
     "quality",
 )
+VAR_METHOD_FIGURES = (
+    "method",
+    "level",
+    "var",
+    "cvar",
+    "window",
+    "observations",
+    "exceptions",
+    "expected",
+    "kupiec_lr",
+    "kupiec_p",
+    "christoffersen_lr",
+    "christoffersen_p",
+    "joint_lr",
+    "joint_p",
+    "zone",
+    "zone_exceptions",
+    "quality",
+)
+CONTRIBUTION_FIGURES = (
+    "weight",
+    "volatility",
+    "marginal_var",
+    "component_var",
+    "component_var_percentage",
+    "component_volatility",
+    "method",
+    "quality",
+)
 
 
 def performance_snapshot(portfolio: Portfolio, day: dt.date | None) -> PortfolioPerformanceHistory | None:
@@ -114,8 +147,24 @@ def performance_analysis(portfolio: Portfolio, day: dt.date | None = None) -> Fi
 
 
 def risk_analysis(portfolio: Portfolio, day: dt.date | None = None) -> Figures:
-    """Every figure of the risk row."""
-    return _row_figures(PortfolioRiskMetrics, risk_row(portfolio, day), portfolio, day)
+    """Every figure of the risk row, value at risk by every method with its backtest, and what each
+    position contributes; the last two are kept for the days that runs ended on.
+    """
+    row = risk_row(portfolio, day)
+    answer = _row_figures(PortfolioRiskMetrics, row, portfolio, day)
+    of_day = {"portfolio": portfolio, "calculation_date": answer["calculation_date"]}
+    backtests = PortfolioVarBacktest.objects.filter(**of_day).order_by("level", "method")
+    contributions = PortfolioRiskContribution.objects.filter(**of_day).select_related("asset")
+    answer["methods"] = list(backtests.values(*VAR_METHOD_FIGURES))
+    answer["contributions"] = [
+        {"symbol": line.asset.symbol} | {name: getattr(line, name) for name in CONTRIBUTION_FIGURES}
+        for line in contributions.order_by(
+            F("component_var_percentage").desc(nulls_last=True), "asset__symbol"
+        )
+    ]
+    if row is not None and not answer["methods"]:
+        answer["quality"] = answer["quality"] | {"methods": "no run ended on this day"}
+    return answer
 
 
 def _row_figures(model: type[Row], row: Row | None, portfolio: Portfolio, day: dt.date | None) -> Figures:
@@ -132,7 +181,7 @@ def _not_computed(day: dt.date | None) -> str:
 def portfolio_summary(portfolio: Portfolio, day: dt.date | None = None) -> Figures:
     """The headlines of the other analyses; `quality` is keyed by the analysis it comes from."""
     performance = performance_analysis(portfolio, day)
-    risk = risk_analysis(portfolio, day)
+    risk = _row_figures(PortfolioRiskMetrics, risk_row(portfolio, day), portfolio, day)
     allocation = allocation_analysis(portfolio, day)
     event = open_event(portfolio)
     return (

@@ -10,7 +10,14 @@ from django.db.models import Model
 
 from analytics.models import AnalyticsRun, PortfolioPerformanceHistory, PortfolioRiskMetrics
 from analytics.selectors.portfolio_panels import PanelFault, PortfolioPanel, portfolio_panels
-from analytics.services import allocation_analysis, benchmarks, rebalancing_events, risk_metrics, snapshots
+from analytics.services import (
+    allocation_analysis,
+    benchmarks,
+    rebalancing_events,
+    risk_metrics,
+    risk_models,
+    snapshots,
+)
 from analytics.services.computed_rows import rows_replace
 from analytics.services.planning import LATEST_SECTIONS
 from analytics.services.restatements import Cause
@@ -23,6 +30,7 @@ PUBLISHED: dict[type[Model], str] = {
 }
 # Whether a day was the last session of its month may only show when the next one comes.
 MONTH_END_DOUBT = dt.timedelta(days=10)
+RISK_SECTION = "risk"
 
 Written = tuple[dict[str, int], list[str]]
 
@@ -41,10 +49,12 @@ def portfolio_figures_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:
     issues: list[str] = []
     without_book = set(first_days)
     for panel in portfolio_panels(portfolios, run.calculation_date):
+        if isinstance(panel, PortfolioPanel) and not len(panel.dates):
+            continue
         without_book.discard(panel.portfolio.pk)
         if isinstance(panel, PanelFault):
             issues.append(f"{panel.portfolio.code}: {panel.reason}")
-        elif len(panel.dates):
+        else:
             pk = panel.portfolio.pk
             written.update(
                 _write_panel(run, panel, first_days[pk], causes.get(pk, []), set(work["sections"]), issues)
@@ -57,7 +67,7 @@ def portfolio_figures_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:
 def _drop_figures(
     run: AnalyticsRun, portfolio_id: int, first: dt.date, causes: Sequence[Cause]
 ) -> dict[str, int]:
-    """What was stored of a book whose lines are all reversed."""
+    """What was stored of a book whose lines are all reversed, or that has no day to be valued on yet."""
     written = {}
     for model, day in PUBLISHED.items():
         nothing: dict[str, Any] = {field.name: [] for field in model._meta.concrete_fields}
@@ -65,7 +75,7 @@ def _drop_figures(
         written[model._meta.db_table] = rows_replace(
             run, model, nothing, key=("portfolio", day), first=first, causes=causes
         )
-    return written
+    return written | risk_models.risk_models_drop(portfolio_id, first)
 
 
 def _write_panel(
@@ -81,14 +91,16 @@ def _write_panel(
         first -= MONTH_END_DOUBT
     if "performance" in sections:
         written[snapshots.TABLE] = snapshots.snapshots_write(run, panel, first, causes)
-    if "risk" in sections:
+    if RISK_SECTION in sections:
         written[risk_metrics.TABLE] = risk_metrics.risk_metrics_write(run, panel, first, causes)
-    # What stands in one row per line is as of the latest day: a run over earlier days leaves it alone.
+    # What stands as of the latest day only is left alone by a run over earlier days.
     later = PortfolioPerformanceHistory.objects.filter(
         portfolio=panel.portfolio, snapshot_date__gt=run.calculation_date
     )
-    if not sections & LATEST_SECTIONS or later.exists():
+    if not sections & {RISK_SECTION, *LATEST_SECTIONS} or later.exists():
         return written
+    if RISK_SECTION in sections:
+        written |= risk_models.risk_models_write(run, panel)
     if "benchmarks" in sections:
         written[benchmarks.TABLE] = benchmarks.benchmarks_write(run, panel)
     if "rebalancing" in sections:

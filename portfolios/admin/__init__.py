@@ -1,5 +1,25 @@
 """The facts in the console: all can be found and read, nothing is changed behind the services' back."""
 
-from portfolios.admin import access, assets, audit, imports, market_data, portfolios, tokens, transactions
+from portfolios.admin import (
+    access,
+    assets,
+    audit,
+    findings,
+    imports,
+    market_data,
+    portfolios,
+    tokens,
+    transactions,
+)
 
-__all__ = ["access", "assets", "audit", "imports", "market_data", "portfolios", "tokens", "transactions"]
+__all__ = [
+    "access",
+    "assets",
+    "audit",
+    "findings",
+    "imports",
+    "market_data",
+    "portfolios",
+    "tokens",
+    "transactions",
+]

@@ -1,4 +1,7 @@
 from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from portfolio_site.kernel.admin import (
     AutocompleteFilter,
@@ -6,7 +9,7 @@ from portfolio_site.kernel.admin import (
     ReadOnlyAdmin,
     number_column,
 )
-from portfolios.models import Asset, CorporateAction, Currency
+from portfolios.models import Asset, CorporateAction, Currency, FindingStatus
 
 lot_size = number_column("lot_size", 12, least_places=0)
 
@@ -38,8 +41,14 @@ class AssetAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("symbol", "exchange", "name", "asset_class", "currency", "is_active")}),
         ("Classification", {"fields": ("isin", "sector", "country")}),
-        ("Trading and prices", {"fields": (lot_size, "is_total_return")}),
+        ("Trading and prices", {"fields": (lot_size, "is_total_return", "findings")}),
     )
+
+    @admin.display(description="findings in prices")
+    def findings(self, asset: Asset) -> SafeString:
+        count = asset.data_findings.filter(status=FindingStatus.OPEN).count()
+        url = reverse("admin:portfolios_datafinding_changelist", query={"asset": asset.pk})
+        return format_html('<a href="{}">{} open</a>', url, count)
 
 
 @admin.register(CorporateAction)

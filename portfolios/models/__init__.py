@@ -5,6 +5,7 @@ from portfolios.models.assets import Asset, AssetClass
 from portfolios.models.audit import AuditEvent
 from portfolios.models.corporate_actions import CorporateAction, CorporateActionKind
 from portfolios.models.currencies import Currency
+from portfolios.models.findings import DataFinding, FindingKind, FindingSeverity, FindingStatus
 from portfolios.models.imports import ImportBatch
 from portfolios.models.portfolios import (
     CostMethod,
@@ -28,8 +29,12 @@ __all__ = [
     "CorporateActionKind",
     "CostMethod",
     "Currency",
+    "DataFinding",
     "ExchangeRate",
     "FileUpload",
+    "FindingKind",
+    "FindingSeverity",
+    "FindingStatus",
     "FlowTiming",
     "ImportBatch",
     "InterestRate",

@@ -23,6 +23,9 @@ FACTS = {
         fx_rate source external_id""",
     "portfolio_access": "portfolio user group role",
     "file_uploads": "target file_name sha256 status preview report uploaded_by batch",
+    "data_findings": """
+        asset date kind severity detail measure related_date status note first_seen_at last_seen_at
+        decided_by""",
     "audit_events": """
         sequence occurred_at actor action object_type object_id portfolio before after reason
         request_id previous_hash hash""",
@@ -54,7 +57,13 @@ ANALYTICS = {
         max_drawdown max_drawdown_duration current_drawdown var_95_1d var_99_1d var_95_1m var_99_1m
         cvar_95_1d cvar_99_1d cvar_95_1m cvar_99_1m risk_level risk_class concentration_hhi
         effective_assets largest_weight_percentage average_correlation max_correlation
-        diversification_ratio volatility var_method observations""",
+        diversification_ratio volatility var_method observations effective_bets""",
+    "portfolio_var_backtests": """
+        portfolio calculation_date method level var cvar window observations exceptions expected
+        kupiec_lr kupiec_p christoffersen_lr christoffersen_p joint_lr joint_p zone zone_exceptions""",
+    "portfolio_risk_contributions": """
+        portfolio asset calculation_date weight volatility marginal_var component_var
+        component_var_percentage component_volatility method""",
     "asset_correlations": """
         asset1 asset2 calculation_date correlation_1m correlation_3m correlation_6m correlation_1y
         correlation_3y rolling_20d rolling_60d q_value_1y is_significant p_value_1m observations_1m
@@ -79,6 +88,8 @@ COMPUTED = {
     "asset_performance_metrics",
     "portfolio_allocations",
     "portfolio_risk_metrics",
+    "portfolio_var_backtests",
+    "portfolio_risk_contributions",
     "asset_correlations",
     "portfolio_benchmarks",
 }

@@ -96,6 +96,7 @@ PUBLIC_ROWS: Mapping[str, Callable[[], Model]] = {
         asset=make.make_asset(), ex_date=make.DAY, kind=CorporateActionKind.CASH_DIVIDEND, amount="0.63"
     ),
     "currency": lambda: Currency.objects.create(code=_free_code(), name="A currency"),
+    "datafinding": lambda: make.make_finding(make.make_asset()),
     "exchangerate": lambda: make.make_exchange_rate(base=_free_code()),
     "importbatch": make_import_batch,
     "interestrate": lambda: InterestRate.objects.create(
@@ -128,6 +129,8 @@ BOUND_ROWS: Mapping[str, Callable[[Portfolio], Model]] = {
     "portfolioperformancehistory": lambda portfolio: make.make_performance(
         portfolio, total_value=1000, daily_return=-0.0123, benchmark=make.make_asset()
     ),
+    "portfolioriskcontribution": lambda portfolio: make.make_risk_contribution(portfolio, make.make_asset()),
+    "portfoliovarbacktest": lambda portfolio: make.make_var_backtest(portfolio, var=0.02, zone="yellow"),
     "portfolioriskmetrics": lambda portfolio: make.make_risk(portfolio, risk_level="high", var_95_1d=0.02),
     "rebalancingevent": make_full_event,
     "rebalancingpolicy": lambda portfolio: RebalancingPolicy.objects.create(portfolio=portfolio),

@@ -19,16 +19,22 @@ from analytics.models import (
     PortfolioAllocation,
     PortfolioBenchmark,
     PortfolioPerformanceHistory,
+    PortfolioRiskContribution,
     PortfolioRiskMetrics,
+    PortfolioVarBacktest,
     RebalanceMode,
     RebalancingEvent,
+    VarMethod,
 )
 from portfolios.models import (
     Asset,
     AssetClass,
     AuditEvent,
     Currency,
+    DataFinding,
     ExchangeRate,
+    FindingKind,
+    FindingSeverity,
     Portfolio,
     PortfolioAccess,
     PortfolioRole,
@@ -82,6 +88,19 @@ def make_price(asset: Asset, date: dt.date = DAY, close: Any = Decimal(100), **f
     return PriceBar.objects.create(asset=asset, date=date, close=close, **fields)
 
 
+def make_finding(asset: Asset, date: dt.date = DAY, **fields: Any) -> DataFinding:
+    seen = dt.datetime.combine(date, dt.time(22, 15), dt.UTC)
+    defaults = {
+        "kind": FindingKind.SUSPECT_CLOSE,
+        "severity": FindingSeverity.WARNING,
+        "detail": "close 110, +10.00% against the market",
+        "measure": 0.1,
+        "first_seen_at": seen,
+        "last_seen_at": seen,
+    }
+    return DataFinding.objects.create(asset=asset, date=date, **defaults | fields)
+
+
 def make_exchange_rate(
     base: str = "EUR", quote: str = "USD", date: dt.date = DAY, rate: Any = Decimal("1.08")
 ) -> ExchangeRate:
@@ -129,6 +148,24 @@ def make_asset_metrics(
 def make_risk(portfolio: Portfolio, calculation_date: dt.date = DAY, **fields: Any) -> PortfolioRiskMetrics:
     return PortfolioRiskMetrics.objects.create(
         portfolio=portfolio, calculation_date=calculation_date, **fields
+    )
+
+
+def make_var_backtest(
+    portfolio: Portfolio, calculation_date: dt.date = DAY, **fields: Any
+) -> PortfolioVarBacktest:
+    defaults = {"method": VarMethod.HISTORICAL, "level": 0.99}
+    return PortfolioVarBacktest.objects.create(
+        portfolio=portfolio, calculation_date=calculation_date, **defaults | fields
+    )
+
+
+def make_risk_contribution(
+    portfolio: Portfolio, asset: Asset, calculation_date: dt.date = DAY, **fields: Any
+) -> PortfolioRiskContribution:
+    defaults = {"method": VarMethod.HISTORICAL}
+    return PortfolioRiskContribution.objects.create(
+        portfolio=portfolio, asset=asset, calculation_date=calculation_date, **defaults | fields
     )
 
 

@@ -15,7 +15,9 @@ from analytics.models import (
     PortfolioAllocation,
     PortfolioBenchmark,
     PortfolioPerformanceHistory,
+    PortfolioRiskContribution,
     PortfolioRiskMetrics,
+    PortfolioVarBacktest,
     RebalancingEvent,
 )
 from analytics.services.runs import run_create, run_execute
@@ -41,6 +43,8 @@ COMPUTED: tuple[type[models.Model], ...] = (
     AssetCorrelation,
     PortfolioBenchmark,
 )
+# Tables that have rows of the days only that runs ended on.
+OF_LAST_DAYS: tuple[type[models.Model], ...] = (PortfolioVarBacktest, PortfolioRiskContribution)
 # What differs between two runs that find the same.
 _OF_THE_RUN = {"id", "run", "calculated_at", "created_at", "expires_at"}
 

@@ -18,8 +18,10 @@ from tests.support.factories import (
     make_performance,
     make_portfolio,
     make_risk,
+    make_risk_contribution,
     make_run,
     make_user,
+    make_var_backtest,
 )
 
 pytestmark = pytest.mark.django_db
@@ -219,9 +221,46 @@ def test_risk_analysis(portfolio: Portfolio) -> None:
     assert (answer["risk_level"], answer["risk_class"], answer["var_95_1d"]) == ("high", 6, 0.021)
     assert (answer["max_drawdown_duration"], answer["observations"]) == (41, 100)
     assert answer["var_99_1d"] is None
-    assert answer["quality"] == {"var_99_1d": "insufficient data: 100 of 250"}
+    assert answer["quality"] == {
+        "var_99_1d": "insufficient data: 100 of 250",
+        "methods": "no run ended on this day",
+    }
     earlier = ask(portfolio, "risk-analysis", date=DAY_BEFORE.isoformat())
     assert (earlier["risk_level"], earlier["observations"], earlier["run_url"]) == ("low", 99, None)
+
+
+def test_risk_analysis_with_methods_and_contributions(portfolio: Portfolio) -> None:
+    make_risk(portfolio, effective_bets=1.25)
+    make_var_backtest(portfolio, DAY_BEFORE, var=0.9)
+    make_var_backtest(portfolio, level=0.99, var=0.031, exceptions=6, zone="yellow", zone_exceptions=6)
+    make_var_backtest(portfolio, level=0.95, method="normal", quality={"zone": "at 99% only"})
+    make_risk_contribution(portfolio, make_asset("SMALL"), component_var_percentage=20.0)
+    make_risk_contribution(portfolio, make_asset("UNKNOWN"), quality={"component_var": "no price"})
+    make_risk_contribution(
+        portfolio, make_asset("LARGE"), weight=0.7, component_var=0.02, component_var_percentage=80.0
+    )
+    make_risk_contribution(make_portfolio(), make_asset("OTHER"))
+    answer = ask(portfolio, "risk-analysis")
+    assert (answer["effective_bets"], answer["quality"]) == (1.25, {})
+    first, second = answer["methods"]
+    assert (first["method"], first["level"], first["quality"]) == ("normal", 0.95, {"zone": "at 99% only"})
+    assert (second["method"], second["level"], second["var"]) == ("historical", 0.99, 0.031)
+    assert (second["exceptions"], second["zone"], second["zone_exceptions"]) == (6, "yellow", 6)
+    assert [line["symbol"] for line in answer["contributions"]] == ["LARGE", "SMALL", "UNKNOWN"]
+    assert (answer["contributions"][0]["weight"], answer["contributions"][0]["component_var"]) == (0.7, 0.02)
+    assert answer["contributions"][2]["quality"] == {"component_var": "no price"}
+    later = ask(portfolio, "risk-analysis", date="2030-01-01")
+    assert later["methods"] == answer["methods"]
+
+
+def test_more_contributions_take_no_more_queries(portfolio: Portfolio) -> None:
+    make_risk(portfolio)
+    make_risk_contribution(portfolio, make_asset())
+    url, owner = portfolio_url(portfolio, "risk-analysis"), User.objects.get(portfolios=portfolio)
+    few = queries_of(owner, url)
+    for _ in range(3):
+        make_risk_contribution(portfolio, make_asset())
+    assert queries_of(owner, url) == few
 
 
 def test_summary(analysed: Portfolio) -> None:

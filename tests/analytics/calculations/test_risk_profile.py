@@ -29,6 +29,7 @@ COLUMNS = {
     "risk_class",
     "concentration_hhi",
     "effective_assets",
+    "effective_bets",
     "largest_weight_percentage",
     "average_correlation",
     "max_correlation",
@@ -37,7 +38,16 @@ COLUMNS = {
     "var_method",
     "observations",
 }
-NOTES = {"risk_level", "risk_class", "observations", "var_95_1m", "var_99_1m", "cvar_95_1m", "cvar_99_1m"}
+NOTES = {
+    "effective_bets",
+    "risk_level",
+    "risk_class",
+    "observations",
+    "var_95_1m",
+    "var_99_1m",
+    "cvar_95_1m",
+    "cvar_99_1m",
+}
 DAYS, ASSETS = 900, 6
 RNG = np.random.default_rng(10)
 ASSET_RETURNS = RNG.normal(0.0003, 0.008, (ASSETS, DAYS)) + RNG.normal(0, 0.006, DAYS)
@@ -119,7 +129,7 @@ def test_tail_figures_of_one_day_and_one_month():
             assert figures[f"var_{level}_{horizon}"] == pytest.approx(-quantile, rel=1e-12)
             assert figures[f"cvar_{level}_{horizon}"] == pytest.approx(-sample[sample <= quantile].mean())
     assert figures["var_method"] == "historical"
-    assert not NOTES & reasons.keys()
+    assert NOTES & reasons.keys() == {"effective_bets"}
 
 
 def test_short_history_scales_the_month_and_says_so():
@@ -151,6 +161,27 @@ def test_pairs_and_diversification_of_todays_weights_over_the_window():
     assert figures["diversification_ratio"] == pytest.approx(expected, rel=1e-11)
 
 
+def test_effective_bets_of_todays_weights_and_the_covariance_behind_them():
+    figures, reasons = figures_of(899)
+    window = ASSET_RETURNS[:5, -756:]
+    covariance = np.cov(window[:, ~np.isnan(window).any(axis=0)])
+    values, vectors = np.linalg.eigh(covariance)
+    shares = (WEIGHTS[899, :5] @ vectors) ** 2 * values
+    shares /= shares.sum()
+    assert figures["effective_bets"] == pytest.approx(np.exp(-shares @ np.log(shares)), rel=1e-9)
+    assert 1 < figures["effective_bets"] < figures["effective_assets"]
+    assert reasons["effective_bets"] == "sample covariance"
+
+
+def test_effective_bets_of_a_wide_portfolio_with_a_short_history_are_shrunk():
+    wide = np.concatenate([ASSET_RETURNS[[0, 3, 4, 5]], RNG.normal(0.0, 0.01, (6, DAYS))])
+    weights = np.full((DAYS, 10), 0.1)
+    _, reasons = figures_of(70, weights=weights, asset_returns=wide)
+    assert reasons["effective_bets"].startswith("Ledoit-Wolf, shrinkage 0.")
+    _, reasons = figures_of(100, weights=weights, asset_returns=wide)
+    assert reasons["effective_bets"] == "sample covariance"
+
+
 def test_a_single_position_and_none():
     one, none = np.zeros((DAYS, ASSETS)), np.zeros((DAYS, ASSETS))
     one[:, 0] = 1.0
@@ -162,6 +193,7 @@ def test_a_single_position_and_none():
     for name in (
         "concentration_hhi",
         "effective_assets",
+        "effective_bets",
         "largest_weight_percentage",
         "diversification_ratio",
     ):
@@ -233,9 +265,9 @@ def test_unknown_days_are_left_out_and_counted():
 
 def test_no_benchmark_and_no_risk_free_rate():
     _, reasons = figures_of(899, series=replace(SERIES, benchmark=None))
-    assert reasons == {"treynor_ratio": "no benchmark"}
+    assert reasons == {"treynor_ratio": "no benchmark", "effective_bets": "sample covariance"}
     _, reasons = figures_of(899, series=replace(SERIES, risk_free=np.full(DAYS, np.nan)))
-    assert set(reasons) == {"treynor_ratio", "sharpe_ratio", "sortino_ratio"}
+    assert set(reasons) == {"treynor_ratio", "sharpe_ratio", "sortino_ratio", "effective_bets"}
     assert reasons["sharpe_ratio"] == "insufficient data: risk-free rate on 0 of 20 days"
 
 

@@ -37,6 +37,7 @@ from tests.support.house import (
     FIRST_DAY,
     HOLIDAY,
     LAST_DAY,
+    OF_LAST_DAYS,
     House,
     computed_tables,
     make_house,
@@ -67,7 +68,8 @@ def test_a_run_over_everything_fills_the_tables_and_says_what_it_did(house: Hous
     assert (done.status, done.stage, done.issues, done.error) == (RunStatus.SUCCEEDED, "finished", [], "")
     assert done.done == done.total > 0
     assert done.seconds is not None
-    assert done.rows == {model._meta.db_table: model._default_manager.count() for model in COMPUTED}
+    filled = (*COMPUTED, *OF_LAST_DAYS)
+    assert done.rows == {model._meta.db_table: model._default_manager.count() for model in filled}
     assert done.rows["asset_performance_metrics"] == 3 * len(DAYS)
     assert done.rows["portfolio_performance_history"] == done.rows["portfolio_risk_metrics"] == 2 * len(DAYS)
     for model in COMPUTED:

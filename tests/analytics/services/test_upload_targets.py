@@ -27,6 +27,6 @@ def test_allocations_are_previewed_before_they_are_stored(tmp_path: Path) -> Non
     actor = make.make_superuser()
     with nothing_written():
         report = target.importer(path, actor=actor, on_error="abort").run(preview=True)
-    assert (report.created, report.rejected) == (1, [])
+    assert (report.created, report.rejected) == (2, [])
     target.importer(path, actor=None, on_error="abort").run()
     assert PortfolioAllocation.objects.get().target_percentage == 90
