@@ -58,7 +58,7 @@ def test_what_is_shown_adds_up_to_the_cent(opening: Decimal, amounts: dict[str, 
     closing = opening + sum(sign * amounts[name] for name, sign in BRIDGE_LINES.items())
     bridge = profit_bridge(opening, closing, amounts, days=1)
     shown = [bridge.opening, bridge.rounding]
-    shown += [sign * (bridge.lines[name] or 0) for name, sign in BRIDGE_LINES.items()]
+    shown += [sign * (bridge.lines[name] or Decimal(0)) for name, sign in BRIDGE_LINES.items()]
     assert sum(amount or 0 for amount in shown) == bridge.closing
     # Nine roundings of half a cent at most.
     assert bridge.rounding is not None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.calculations.dietz import DietzReturns, modified_dietz, valuation_days, valued_periodically
-from analytics.calculations.twr import Days, FlowTiming, time_weighted
+from analytics.calculations.twr import Days, Floats, FlowTiming, time_weighted
 
 TIMINGS: list[FlowTiming] = ["start", "midday", "end"]
 Flow = tuple[str, float]  # negative: money out
@@ -288,8 +288,9 @@ def test_monthly_returns_stand_on_month_ends_and_nowhere_else() -> None:
 def test_a_large_flow_is_revalued_on_its_day() -> None:
     timeline = weekdays("2024-01-01", "2024-02-29")
     rng = np.random.default_rng(3)
-    growth = np.cumprod(1 + rng.normal(0, 0.01, len(timeline)))
-    values, inflow = 100 * growth, np.zeros(len(timeline))
+    growth = np.cumprod(1 + rng.normal(0, 0.01, len(timeline)), dtype=np.float64)
+    values: Floats = 100 * growth
+    inflow = np.zeros(len(timeline))
     inflow[0] = 100
     place = int(np.flatnonzero(timeline == np.datetime64("2024-02-12"))[0])
     # At the start of its day: it shares the day's return.

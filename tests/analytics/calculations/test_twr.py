@@ -1,5 +1,6 @@
 from datetime import date
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def measure_days(
     inflow: list[float] | None = None,
     outflow: list[float] | None = None,
     calendar: list[int] | None = None,
-    **timing: FlowTiming,
+    **timing: Any,
 ) -> TimeWeighted:
     """Consecutive days from 2020-01-01. calendar: 1 = the day has a row."""
     return time_weighted(

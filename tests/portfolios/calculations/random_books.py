@@ -13,7 +13,7 @@ FIRST_DAY, DAYS = "2020-01-01", 14
 # In EUR, and may split, turn into the third or bring it forth; in USD, and may be transferred; the heir.
 HOME, ABROAD, HEIR = 1, 2, 3
 CURRENCY_OF = {HOME: "EUR", ABROAD: "USD", HEIR: "EUR"}
-CHANGES = (
+CHANGES: tuple[tuple[str, dict[str, str | int]], ...] = (
     ("symbol_change", {}),
     ("merger", {"ratio": "3/2"}),
     ("merger", {"ratio": "1/2", "amount": 40, "cost_allocation": "0.7"}),
