@@ -8,24 +8,19 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.special import ndtri
 
 from analytics.calculations.constants import (
     MIN_TAIL_95,
     MIN_TAIL_99,
     MIN_VAR_95,
     MIN_VAR_99,
-    ROUNDING_NOISE,
     SESSIONS_PER_MONTH,
 )
 from analytics.calculations.observations import (
     Floats,
     count,
-    deviations,
     known_where,
-    mean,
     ratio,
-    standard_deviation,
     total,
 )
 
@@ -67,28 +62,6 @@ def value_at_risk(returns: Floats, level: float, minimum: int | None = None) -> 
 def expected_shortfall(returns: Floats, level: float, minimum: int | None = None) -> Floats:
     """Historical expected shortfall at one confidence level (0.95 or 0.99), see `historical_tails`."""
     return historical_tails(returns, (level,), minimum)[level][1]
-
-
-def normal_value_at_risk(returns: Floats, level: float) -> Floats:
-    """−(mean + z·SD), z the normal quantile of 1 − level; same minimum samples as the historical figure."""
-    loss = -(mean(returns) + ndtri(1 - level) * standard_deviation(returns))
-    return known_where(count(returns) >= MIN_RETURNS[level], loss)
-
-
-def cornish_fisher_value_at_risk(returns: Floats, level: float) -> Floats:
-    """Normal value at risk with z corrected for skewness and kurtosis (Cornish and Fisher 1938).
-
-    Skewness and excess kurtosis from the moments with n in the denominator. NaN for a constant series.
-    """
-    z = ndtri(1 - level)
-    from_mean, observed = deviations(returns), count(returns).astype(float)
-    variance = ratio(total(from_mean**2), observed)
-    variance = known_where(variance > ROUNDING_NOISE**2, variance)
-    skew = ratio(ratio(total(from_mean**3), observed), variance**1.5)
-    kurtosis = ratio(ratio(total(from_mean**4), observed), variance**2) - 3
-    corrected = z + (z**2 - 1) * skew / 6 + (z**3 - 3 * z) * kurtosis / 24 - (2 * z**3 - 5 * z) * skew**2 / 36
-    loss = -(mean(returns) + corrected * standard_deviation(returns))
-    return known_where(count(returns) >= MIN_RETURNS[level], loss)
 
 
 def monthly_returns(returns: Floats) -> Floats:

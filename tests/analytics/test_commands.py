@@ -108,7 +108,8 @@ def test_a_span_computes_its_days(house: House) -> None:
 
 def test_some_portfolios_and_some_sections(house: House) -> None:
     result = answer("run_analytics", "--portfolio", "HOME", "--only", "performance, risk")
-    assert set(result["rows"]) == {HISTORY, "portfolio_risk_metrics"}
+    risk = {"portfolio_risk_metrics", "portfolio_risk_contributions", "portfolio_var_backtests"}
+    assert set(result["rows"]) == {HISTORY, *risk}
     assert set(PortfolioPerformanceHistory.objects.values_list("portfolio", flat=True)) == {house.home.pk}
 
 

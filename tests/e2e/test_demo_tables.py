@@ -84,7 +84,9 @@ def test_the_last_day_is_complete(demo_house: DemoHouse) -> None:
     for code in ("BALANCED", "TECH", "EURO"):
         last = demo_house.of("performance", portfolio=code).iloc[-1]
         assert last["quality"].keys() == {"return_5y"}
-        assert demo_house.of("risk", portfolio=code).iloc[-1]["quality"].keys() <= {"risk_level"}
+        risk = demo_house.of("risk", portfolio=code).iloc[-1]
+        assert risk["effective_bets"] >= 1
+        assert risk["quality"].keys() <= {"risk_level", "effective_bets"}  # notes on figures that are there
 
 
 def test_every_row_says_who_made_it(demo_house: DemoHouse) -> None:

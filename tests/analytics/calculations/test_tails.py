@@ -2,14 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from analytics.calculations.tails import (
-    cornish_fisher_value_at_risk,
     expected_shortfall,
     historical_tails,
     monthly_returns,
-    normal_value_at_risk,
     value_at_risk,
 )
 
@@ -83,29 +80,6 @@ def test_order_and_scale_of_tail_figures(seed, n, k):
     for level in tails:
         assert tails[level][1] >= tails[level][0] - 1e-15
         np.testing.assert_allclose(scaled[level], k * np.array(tails[level]), rtol=1e-9, atol=1e-15)
-
-
-def test_normal_figure_by_formula():
-    r = RETURNS[0]
-    assert normal_value_at_risk(r, 0.95) == pytest.approx(
-        -(r.mean() + stats.norm.ppf(0.05) * r.std(ddof=1)), rel=1e-12
-    )
-    assert np.isnan(normal_value_at_risk(r[:99], 0.95))
-
-
-def test_cornish_fisher_uses_the_population_moments():
-    r, z = RETURNS[0], stats.norm.ppf(0.01)
-    s, k = stats.skew(r), stats.kurtosis(r)
-    corrected = z + (z**2 - 1) * s / 6 + (z**3 - 3 * z) * k / 24 - (2 * z**3 - 5 * z) * s**2 / 36
-    expected = -(r.mean() + corrected * r.std(ddof=1))
-    assert cornish_fisher_value_at_risk(r, 0.99) == pytest.approx(expected, rel=1e-12)
-    assert np.isnan(cornish_fisher_value_at_risk(np.full(300, 0.001), 0.99))
-
-
-def test_cornish_fisher_without_skewness_and_excess_kurtosis_is_normal():
-    # Three-point symmetric law with kurtosis 3: −√3, 0, √3 with 1/6, 2/3, 1/6.
-    r = np.repeat([-np.sqrt(3), 0.0, np.sqrt(3)], [50, 200, 50]) * 0.01
-    assert cornish_fisher_value_at_risk(r, 0.95) == pytest.approx(normal_value_at_risk(r, 0.95), rel=1e-12)
 
 
 def test_monthly_returns_compound_21_sessions():
