@@ -119,6 +119,8 @@ def bridge_of_rows(before: Row | None, rows: Sequence[Row], *, minor_units: int)
     lines["unrealized_pnl"] = _difference(
         _difference(closing["unrealized_pnl"], opening["unrealized_pnl"]), transferred
     )
+    if transferred is None:
+        reasons["unrealized_pnl"] = reasons.pop("transferred_pnl")
     # The first known day after a gap covers the days of the gap.
     cash_known = opening["total_value"] is not None and closing["fx_on_cash"] is not None
     # Where the cash itself was known, an unknown gain is a gap that no later day covers.
