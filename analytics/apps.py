@@ -6,9 +6,11 @@ class AnalyticsConfig(AppConfig):
     verbose_name = "Analytics and rebalancing"
 
     def ready(self) -> None:
+        from analytics.selectors.blends import blended_assets
         from analytics.services.import_allocations import AllocationImport
         from analytics.services.import_benchmarks import BenchmarkImport
         from analytics.services.import_blends import BlendImport
+        from portfolios.selectors.derived_assets import derived_assets_register
         from portfolios.services.file_uploads import UploadTarget, upload_target_register
 
         for name, title, importer in (
@@ -17,3 +19,4 @@ class AnalyticsConfig(AppConfig):
             ("blends", "Blended benchmarks", BlendImport),
         ):
             upload_target_register(UploadTarget(name, title, importer))
+        derived_assets_register(blended_assets)

@@ -1,6 +1,7 @@
 """Celery's face of the services. Messages carry ids; a message delivered twice does no harm."""
 
 from celery import shared_task
+from django.conf import settings
 
 from analytics.services import runs
 from analytics.services.rebalancing_events import events_expire
@@ -8,13 +9,22 @@ from analytics.services.rebalancing_events import events_expire
 
 @shared_task(name=runs.DISPATCH_TASK)
 def run_dispatch(run_id: int) -> None:
-    """Send one message a chunk."""
+    """Send one message a chunk; what a person waits for does not queue behind the night."""
+    queue = settings.INTERACTIVE_QUEUE if runs.run_is_awaited(run_id) else settings.COMPUTE_QUEUE
     for chunk_id in runs.run_start(run_id):
-        chunk_compute.delay(run_id, chunk_id)
+        chunk_compute.apply_async([run_id, chunk_id], queue=queue)
     runs.run_finalise(run_id)
 
 
-@shared_task(name="analytics.chunk_compute")
+# A chunk that takes its worker down with it, most likely for want of memory, does so a few times only.
+@shared_task(
+    name="analytics.chunk_compute",
+    soft_time_limit=settings.CHUNK_TIME_LIMIT,
+    time_limit=settings.CHUNK_TIME_LIMIT + settings.SECONDS_TO_GIVE_UP,
+    retry_on_worker_lost=True,
+    max_retries=5,
+    default_retry_delay=0,
+)
 def chunk_compute(run_id: int, chunk_id: int) -> None:
     runs.chunk_execute(chunk_id)
     runs.run_finalise(run_id)
@@ -26,6 +36,11 @@ def nightly(only: list[str] | None = None) -> None:
     run = runs.run_create(only=only or [], keep_empty=False)
     if run is not None:
         run_dispatch.delay(run.pk)
+
+
+@shared_task(name="analytics.resume_runs")
+def resume_runs() -> list[int]:
+    return runs.runs_resume()
 
 
 @shared_task(name="analytics.expire_proposals")

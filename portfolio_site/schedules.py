@@ -72,6 +72,12 @@ DEFAULT_SCHEDULES = (
         hour="23",
     ),
     DefaultSchedule(
+        "Resume silent runs",
+        "analytics.resume_runs",
+        "Sends what is left of a run to the workers again when nothing has been heard of it for too long.",
+        minute="*/5",
+    ),
+    DefaultSchedule(
         "Expire stale proposals",
         "analytics.expire_proposals",
         "Closes open proposals that have outlived their policy.",

@@ -5,6 +5,7 @@ from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Exchange, Queue
 
 from portfolio_site.kernel.env import (
     env_bool,
@@ -98,6 +99,13 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- cache and broker -----------------------------------------------------------------------------
+# Seconds. First the task is told to stop, then its process is ended.
+CHUNK_TIME_LIMIT = env_int("CHUNK_TIME_LIMIT", 1800, minimum=1)
+SECONDS_TO_GIVE_UP = 60
+CELERY_TASK_SOFT_TIME_LIMIT = max(2 * 3600, CHUNK_TIME_LIMIT)
+CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + SECONDS_TO_GIVE_UP
+# Longer than the longest task, or one that still runs would be delivered a second time.
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {"visibility_timeout": CELERY_TASK_TIME_LIMIT + 600}
 REDIS_URL = env_str("REDIS_URL", "")
 if REDIS_URL:
     if not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
@@ -106,15 +114,13 @@ if REDIS_URL:
         )  # it may hold a password
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
     CELERY_BROKER_URL = REDIS_URL
-    # Longer than the longest task, or a running chunk would be delivered a second time.
-    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {"visibility_timeout": 4 * 3600}
 else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     _broker_dir = VAR_DIR / "broker"
     for _folder in ("messages", "processed", "control"):
         (_broker_dir / _folder).mkdir(parents=True, exist_ok=True)
     CELERY_BROKER_URL = "filesystem://localhost"
-    CELERY_BROKER_TRANSPORT_OPTIONS = {
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {
         "data_folder_in": str(_broker_dir / "messages"),
         "data_folder_out": str(_broker_dir / "messages"),
         "processed_folder": str(_broker_dir / "processed"),
@@ -129,8 +135,18 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_TASK_TIME_LIMIT = 2 * 3600
-CELERY_TASK_SOFT_TIME_LIMIT = CELERY_TASK_TIME_LIMIT - 60
+# In kilobytes; a worker's process that has grown beyond it is replaced after its task.
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = env_int("WORKER_MAX_MEMORY_MB", 1000, minimum=1) * 1024
+# A chunk in the middle ends and commits; its message comes again and finds it done.
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+# One worker may serve both queues; several may share them out (docs/scale.md).
+COMPUTE_QUEUE, INTERACTIVE_QUEUE = "compute", "interactive"
+CELERY_TASK_QUEUES = [Queue(name, Exchange(name), name) for name in (INTERACTIVE_QUEUE, COMPUTE_QUEUE)]
+CELERY_TASK_DEFAULT_QUEUE = INTERACTIVE_QUEUE
+CELERY_TASK_ROUTES = {
+    name: {"queue": COMPUTE_QUEUE}
+    for name in ("analytics.chunk_compute", "portfolios.check_data", "portfolios.check_audit_trail")
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"

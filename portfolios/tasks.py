@@ -1,5 +1,6 @@
 """Celery's face of the services. Messages carry ids; a message delivered twice does no harm."""
 
+import datetime as dt
 import logging
 
 from celery import shared_task
@@ -32,6 +33,14 @@ def preview_upload(upload_id: int) -> None:
 @shared_task(name=file_uploads.RUN_TASK)
 def run_upload(upload_id: int) -> None:
     file_uploads.upload_run(upload_id)
+
+
+@shared_task(name="portfolios.expire_uploads")
+def expire_uploads() -> int:
+    """Forget the uploads that nobody has confirmed."""
+    expired = file_uploads.uploads_expire(dt.timedelta(settings.IMPORT_UPLOAD_DAYS))
+    logger.info("%d uploads expired", expired)
+    return expired
 
 
 @shared_task(name="portfolios.fetch_prices")

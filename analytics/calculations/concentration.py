@@ -4,10 +4,21 @@ Weights are shares of the gross invested value (cash apart, Σ|w| = 1, a short p
 asset not held. A portfolio without positions has none of these figures.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
+from numpy.typing import NDArray
 
 from analytics.calculations.constants import MIN_RISK_ROW, ROUNDING_NOISE
-from analytics.calculations.observations import Floats, known_where, ratio
+from analytics.calculations.observations import Floats, Integers, known_where, ratio
+from analytics.calculations.reductions import Trailing
+from analytics.calculations.windows import trailing_reduce
+
+Flags = NDArray[np.bool_]
+# The risk of a mix below this share of what its parts have by themselves is what sums of squares leave.
+CANCELLED = 1e-7
 
 
 def concentration_hhi(weights: Floats) -> Floats:
@@ -25,39 +36,118 @@ def largest_weight_percentage(weights: Floats) -> Floats:
     return known_where(np.any(weights != 0, axis=-1), np.abs(weights).max(axis=-1, initial=0.0) * 100)
 
 
-def pair_correlations(returns: Floats, minimum: int = MIN_RISK_ROW) -> Floats:
-    """Pearson's coefficients of all pairs of rows, (A, n) -> the A(A−1)/2 pairs above the diagonal.
+@dataclass(frozen=True)
+class PairFigures:
+    """Figures of the positions held together, (T,) each; see `trailing_pair_figures`."""
 
-    Each pair on its own common days; NaN below `minimum` of them or where either side is constant on them.
+    average_correlation: Floats
+    max_correlation: Floats
+    diversification_ratio: Floats
+
+
+def trailing_pair_figures(
+    weights: Floats, returns: Floats, window: int | None = None, minimum: int = MIN_RISK_ROW
+) -> PairFigures:
+    """Mean and maximum of Pearson's coefficients over the pairs held, and the diversification ratio.
+
+    `weights` (A, T) of each day, `returns` (A, T) with NaN where an asset has none; a day's figures are of
+    its own weights and of the last `window` returns up to it, or all of them. Each pair counts on its own
+    common days; NaN below `minimum` of them or where either side is constant on them.
+    The ratio is Σ|wᵢ|σᵢ / SD(Σ wᵢrᵢ) with constant weights (Choueifaty and Coignard 2008), on the days all
+    held assets have a return; NaN below `minimum` of them or where the positions cancel out. At least 1
+    without short positions.
     """
+    held = weights != 0
+    ever = held.any(axis=-1)
+    weights, held, returns = weights[ever], held[ever], returns[ever]
     known = ~np.isnan(returns)
-    mask = known.astype(float)
-    filled = np.where(known, returns, 0.0)
-    common = mask @ mask.T
-    # Not below 1, so that a pair without a common day divides nothing by 0; it is dropped further down.
-    days = np.maximum(common, 1.0)
-    # Centred first: the sums of squares below then lose no digits.
-    x = (filled - (filled.sum(axis=-1) / np.diagonal(days))[:, None]) * mask
-    sums = x @ mask.T
-    squares = (x * x) @ mask.T - sums**2 / days
-    products = x @ x.T - sums * sums.T / days
-    moves = squares > days * ROUNDING_NOISE**2
-    usable = (common >= minimum) & moves & moves.T
-    coefficients = products / np.sqrt(known_where(usable, squares * squares.T))
-    order = np.arange(len(returns))
-    return np.clip(coefficients[order[:, None] < order], -1.0, 1.0)
+    average, highest = _pair_correlations(held, returns, window, minimum)
+    ratios = np.full(weights.shape[-1], np.nan)
+    for common, days in _common_days(held, known):
+        if common.sum() >= minimum:
+            found = _diversification(weights, np.where(common & known, returns, 0.0), common, window, minimum)
+            ratios[days] = found[days]
+    return PairFigures(average, highest, ratios)
 
 
-def diversification_ratio(weights: Floats, returns: Floats, minimum: int = MIN_RISK_ROW) -> float:
-    """Σ|wᵢ|σᵢ / SD(Σ wᵢrᵢ) with constant weights (A,) on returns (A, n) (Choueifaty and Coignard 2008).
+def _common_days(held: Flags, known: Flags) -> Iterator[tuple[Flags, Integers]]:
+    """The days (T,) on which all assets held at some moment have a return, and the positions of such moments.
 
-    On the days all assets have a return; NaN below `minimum` of them or when the mix does not move. At
-    least 1 without short positions.
+    Most sets of assets have the same ones.
     """
-    complete = returns[:, ~np.isnan(returns).any(axis=0)]
-    if not len(weights) or complete.shape[-1] < minimum:
-        return np.nan
-    together = np.std(weights @ complete, ddof=1)
-    if together <= ROUNDING_NOISE:
-        return np.nan
-    return float(np.abs(weights) @ np.std(complete, axis=-1, ddof=1) / together)
+    sets = np.packbits(held, axis=0)
+    begins = np.flatnonzero((sets[:, 1:] != sets[:, :-1]).any(axis=0)) + 1
+    shared: dict[bytes, tuple[Flags, list[Integers]]] = {}
+    for days in np.split(np.arange(held.shape[-1]), begins):
+        assets = held[:, days[0]]
+        if assets.any():
+            common = known[assets].all(axis=0)
+            shared.setdefault(common.tobytes(), (common, []))[1].append(days)
+    for common, parts in shared.values():
+        yield common, np.concatenate(parts)
+
+
+def _pair_correlations(
+    held: Flags, returns: Floats, window: int | None, minimum: int
+) -> tuple[Floats, Floats]:
+    """Mean and maximum over the pairs held on each day, (T,) each."""
+    known = ~np.isnan(returns)
+    # Assets that have a return whenever any has one share all days, which are summed up once.
+    some_day = known.any(axis=0)
+    has_gaps = (known != some_day).any(axis=-1)
+    held = held & Trailing(window).moves(returns)
+    x, mask = np.where(known, returns, 0.0), known.astype(float)
+    sum_up = partial(trailing_reduce, np.add, window=window)
+    days, sums, squares = sum_up(some_day.astype(float)), sum_up(x), x * x
+    spreads = _root_of_squares(sum_up(squares), sums, days)
+
+    total, pairs, highest = np.zeros(len(days)), np.zeros(len(days)), np.full(len(days), -np.inf)
+    for i in range(len(x) - 1):
+        coefficients = np.full(x[i + 1 :].shape, -np.inf)
+        for apart in (False, True):
+            others = i + 1 + np.flatnonzero((has_gaps[i + 1 :] | has_gaps[i]) == apart)
+            both = held[i] & held[others]
+            if not both.any():
+                continue
+            products = sum_up(x[i] * x[others])
+            common, own, their, scale = days, sums[i], sums[others], spreads[i] * spreads[others]
+            if apart:
+                common = sum_up(mask[i] * mask[others])
+                own, their = sum_up(x[i] * mask[others]), sum_up(mask[i] * x[others])
+                scale = _root_of_squares(sum_up(squares[i] * mask[others]), own, common)
+                scale = scale * _root_of_squares(sum_up(mask[i] * squares[others]), their, common)
+            both &= (common >= minimum) & (scale > 0)
+            deviation = products - own * their / np.maximum(common, 1.0)
+            found = np.clip(np.divide(deviation, scale, out=np.zeros_like(scale), where=both), -1.0, 1.0)
+            coefficients[others - i - 1] = np.where(both, found, -np.inf)
+        is_known = coefficients >= -1
+        total += np.where(is_known, coefficients, 0.0).sum(axis=0)
+        pairs += np.count_nonzero(is_known, axis=0)
+        highest = np.maximum(highest, coefficients.max(axis=0))
+    return ratio(total, pairs), known_where(pairs > 0, highest)
+
+
+def _root_of_squares(squares: Floats, sums: Floats, days: Floats) -> Floats:
+    """√Σ(x − mean)², 0 where it is nothing but the rounding of the squares."""
+    deviations = squares - sums**2 / np.maximum(days, 1.0)
+    return np.sqrt(np.where(deviations > ROUNDING_NOISE * squares, deviations, 0.0))
+
+
+def _diversification(weights: Floats, x: Floats, common: Flags, window: int | None, minimum: int) -> Floats:
+    """The ratio of each day's weights on the common days, (T,). `x`: returns, 0 on all other days."""
+    sum_up = partial(trailing_reduce, np.add, window=window)
+    days = sum_up(common.astype(float))
+    n = np.maximum(days, 1.0)
+    sums = sum_up(x)
+    # Of the mix as a whole: the squares once, the products of each pair twice.
+    apart, together = np.zeros(len(days)), np.zeros(len(days))
+    for i in range(len(x)):
+        deviation = sum_up(x[i] * x[i:]) - sums[i] * sums[i:] / n
+        apart += np.abs(weights[i]) * np.sqrt(np.maximum(deviation[0], 0.0))
+        together += weights[i] * (
+            weights[i] * deviation[0] + 2 * (weights[i + 1 :] * deviation[1:]).sum(axis=0)
+        )
+    together = np.sqrt(np.maximum(together, 0.0))
+    # What is left of positions that cancel out is rounding.
+    moves = (together > CANCELLED * apart) & (together > ROUNDING_NOISE * np.sqrt(n))
+    return known_where((days >= minimum) & moves, ratio(apart, together))

@@ -40,17 +40,28 @@ INDICATOR_BARS = {
 
 
 def indicator_columns(high: Floats, low: Floats, close: Floats, volume: Floats) -> dict[str, Floats]:
-    """Indicators of every bar, keyed by column; each (T,), NaN while it warms up or is unknown.
+    """Indicators of every bar, keyed by column; each of the bars' shape, NaN in warm-up or where unknown.
 
-    Inputs are (T,) bars in ascending order, adjusted for splits. Closes must be finite (ValueError). NaN
-    in high, low or volume means unknown:
+    Inputs are bars in ascending order, adjusted for splits: (T,) of one asset or (..., T) of many. Closes
+    must be finite (ValueError). NaN in high, low or volume means unknown:
     - `atr_14`, `stochastic_*`: computed on runs of complete bars, see the functions. The rest goes on.
     - `obv`: starts with the first known volume; a later unknown one leaves it unchanged.
     `rsi_14` is NaN until the close moves for the first time (0 / 0, where TA-Lib says 0).
     """
-    high, low, close, volume = (np.ascontiguousarray(x, dtype=float) for x in (high, low, close, volume))
-    if not np.isfinite(close).all():
-        raise ValueError(f"close of bar {int(np.argmin(np.isfinite(close)))} is not a finite number")
+    bars = [np.ascontiguousarray(x, dtype=float) for x in (high, low, close, volume)]
+    steps = bars[2].shape[-1]
+    if not np.isfinite(bars[2]).all():
+        place = int(np.argmin(np.isfinite(bars[2]))) % steps
+        raise ValueError(f"close of bar {place} is not a finite number")
+    assets = [x.reshape(-1, steps) for x in bars]
+    columns = {name: np.empty(assets[2].shape) for name in INDICATOR_BARS}
+    for row, asset in enumerate(zip(*assets, strict=True)):
+        for name, values in _of_one_asset(*asset).items():
+            columns[name][row] = values
+    return {name: values.reshape(bars[2].shape) for name, values in columns.items()}
+
+
+def _of_one_asset(high: Floats, low: Floats, close: Floats, volume: Floats) -> dict[str, Floats]:
     columns = {f"sma_{n}": talib.SMA(close, timeperiod=n) for n in (20, 50, 200)}
     columns |= {f"ema_{n}": talib.EMA(close, timeperiod=n) for n in (12, 26)}
     columns["rsi_14"] = _relative_strength(close)
@@ -73,22 +84,24 @@ def indicator_columns(high: Floats, low: Floats, close: Floats, volume: Floats) 
 
 def complete_run_lengths(high: Floats, low: Floats) -> NDArray[np.int64]:
     """Complete bars (high and low known) in a row up to and including each bar; 0 on an incomplete one."""
-    bars = np.arange(len(high))
-    last_gap = np.maximum.accumulate(np.where(np.isfinite(high) & np.isfinite(low), -1, bars))
-    return bars - last_gap
+    bars = np.arange(high.shape[-1])
+    gaps = np.where(np.isfinite(high) & np.isfinite(low), -1, bars)
+    return np.asarray(bars - np.maximum.accumulate(gaps, axis=-1))
 
 
 def _complete_runs(high: Floats, low: Floats) -> list[tuple[int, int]]:
     """(start, stop) of every stretch of complete bars."""
     complete = np.isfinite(high) & np.isfinite(low)
+    if complete.all():
+        return [(0, len(high))] if len(high) else []
     edges = np.flatnonzero(np.diff(complete, prepend=False, append=False))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def _relative_strength(close: Floats) -> Floats:
     rsi = talib.RSI(close, timeperiod=WILDER_PERIOD)
-    never_moved = np.maximum.accumulate(close) == np.minimum.accumulate(close)
-    rsi[never_moved] = np.nan
+    moved = np.flatnonzero(close != close[0])
+    rsi[: moved[0] if len(moved) else None] = np.nan
     return rsi
 
 

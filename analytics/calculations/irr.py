@@ -1,16 +1,93 @@
 """Money-weighted return: the constant annual rate that explains flows and final value (XIRR, ACT/365)."""
 
+from math import expm1, log1p
+
 import numpy as np
 import pyxirr
+from numpy.typing import NDArray
 
 from analytics.calculations.constants import DAYS_PER_YEAR
-from analytics.calculations.observations import Days, Floats
+from analytics.calculations.observations import Days, Floats, Integers
 
 # Log rates scanned for further roots: −99.9999 % to 1,000,000 % a year, in steps of 0.5 % or finer.
 _LOG_RATES = np.linspace(np.log(1e-6), np.log(1e4), 4_601)
 # A discounted balance this small against the flows is rounding.
 _BALANCE_TOLERANCE = 1e-9
 _POLISHING_STEPS = 3
+# Newton's steps for many days at once; a day that needs more is solved by itself. The number of right digits
+# doubles with each step, so after one as small as this there is nothing left to gain.
+_MOST_STEPS = 30
+_LAST_STEP = 1e-9
+
+
+def money_weighted_returns(
+    dates: Days, flows: Floats, values: Floats, rows: Integers
+) -> tuple[Floats, NDArray[np.object_]]:
+    """`money_weighted_return` on each of the days at positions `rows`: rates and reasons, (len(rows),).
+
+    `dates`, `flows` (put in positive), `values` (at the end of the day) are (T,); the flows up to a day and
+    its value make its equation. An unknown flow makes all later days unknown. The days share their flows, so
+    they are solved together by Newton's method in the log rate; a day whose root is not found so, or not seen
+    at once to be the only one, is solved by itself.
+    """
+    moved = np.flatnonzero(flows != 0)  # an unknown flow counts as one
+    rates, reasons = np.full(len(rows), np.nan), np.full(len(rows), None, dtype=object)
+    log_rates, solved = _solve_together(dates, flows, values, moved, rows)
+    if solved.any():
+        days = (dates[rows] - dates[moved[0]]).astype(np.int64)
+        is_long = solved & (days >= DAYS_PER_YEAR)
+        rates[is_long] = np.expm1(log_rates[is_long])
+        for k in np.flatnonzero(solved & ~is_long).tolist():
+            reasons[k] = _too_short(float(log_rates[k]), int(days[k]))
+    for k in np.flatnonzero(~solved).tolist():
+        past = moved[: np.searchsorted(moved, rows[k], side="right")]
+        amounts = np.append(-flows[past], values[rows[k]])
+        rates[k], reasons[k] = money_weighted_return(np.append(dates[past], dates[rows[k]]), amounts)
+    return rates, reasons
+
+
+def _solve_together(
+    dates: Days, flows: Floats, values: Floats, moved: Integers, rows: Integers
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Log rate of each row, and where it is the only root beyond doubt."""
+    solved = np.zeros(len(rows), dtype=bool)
+    if not len(moved):
+        return np.zeros(len(rows)), solved
+    years = (dates - dates[moved[0]]).astype(float) / DAYS_PER_YEAR
+    held, final = years[rows], values[rows]
+    put_in = np.where(moved <= rows[:, None], -flows[moved], 0.0)
+    scale = np.fmax(np.abs(put_in).max(axis=-1), np.abs(final))
+    usable = (held > 0) & (final > 0) & np.isfinite(final) & np.isfinite(put_in).all(axis=-1)
+    # What was gained on the money while it was at work: close to the root where rates are moderate.
+    at_work = -(put_in * (held[:, None] - years[moved])).sum(axis=-1)
+    gained = final + put_in.sum(axis=-1)
+    guess = np.divide(gained, at_work, out=np.zeros(len(rows)), where=at_work > 0)
+    log_rates = np.where(np.abs(guess) < 1, guess, 0.0)
+    open_rows = np.flatnonzero(usable & (scale > 0))
+    for _ in range(_MOST_STEPS):
+        if not len(open_rows):
+            break
+        x = log_rates[open_rows]
+        discounted, worth = _discount(x, put_in[open_rows], final[open_rows], years[moved], held[open_rows])
+        slope = np.add.accumulate(years[moved] * discounted, axis=-1)[:, -1] + held[open_rows] * worth
+        balance = np.add.accumulate(discounted, axis=-1)[:, -1] + worth
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            step = balance / slope
+        log_rates[open_rows] = x + step
+        going = np.isfinite(step) & (np.abs(x + step) < _LOG_RATES[-1])
+        done = going & (np.abs(step) * held[open_rows] <= _LAST_STEP)
+        solved[open_rows[done]] = True
+        open_rows = open_rows[going & ~done]
+    rest = np.flatnonzero(solved)
+    discounted, worth = _discount(log_rates[rest], put_in[rest], final[rest], years[moved], held[rest])
+    solved[rest] = _has_one_root(np.concatenate([discounted, worth[:, None]], axis=-1))
+    return log_rates, solved
+
+
+def _discount(
+    log_rates: Floats, put_in: Floats, final: Floats, years: Floats, held: Floats
+) -> tuple[Floats, Floats]:
+    return put_in * np.exp(-log_rates[:, None] * years), final * np.exp(-log_rates * held)
 
 
 def money_weighted_return(dates: Days, amounts: Floats) -> tuple[float, str | None]:
@@ -25,10 +102,13 @@ def money_weighted_return(dates: Days, amounts: Floats) -> tuple[float, str | No
         return np.nan, reason
     moved = dates[amounts != 0]
     days = int((moved[-1] - moved[0]).astype(np.int64))
-    if days >= DAYS_PER_YEAR:
-        return rate, None
-    period = np.expm1(np.log1p(rate) * days / DAYS_PER_YEAR)
-    return np.nan, f"span under a year: {days} of {DAYS_PER_YEAR} days, period return {period:.10g}"
+    return (rate, None) if days >= DAYS_PER_YEAR else (np.nan, _too_short(log1p(rate), days))
+
+
+def _too_short(log_rate: float, days: int) -> str:
+    """A rate is never blown up from a span under a year."""
+    period = expm1(log_rate * days / DAYS_PER_YEAR)
+    return f"span under a year: {days} of {DAYS_PER_YEAR} days, period return {period:.10g}"
 
 
 def internal_rate_of_return(dates: Days, amounts: Floats) -> tuple[float, str | None]:
@@ -51,7 +131,7 @@ def internal_rate_of_return(dates: Days, amounts: Floats) -> tuple[float, str | 
     rate = pyxirr.xirr(dates, scaled, silent=True)
     if rate is not None and -1 < rate < np.inf:
         log_rate = _polish(np.log1p(rate), years, scaled)
-        if _is_only_root(log_rate, years, scaled):
+        if _has_one_root(scaled * np.exp(-log_rate * years)):
             return float(np.expm1(log_rate)), None
     roots = _scan_roots(years, scaled)
     if len(roots) == 1:
@@ -72,15 +152,17 @@ def _polish(log_rate: float, years: Floats, amounts: Floats) -> float:
     return log_rate
 
 
-def _is_only_root(log_rate: float, years: Floats, amounts: Floats) -> bool:
+def _has_one_root(discounted: Floats) -> NDArray[np.bool_]:
     """Soper's condition (1959): the balance of flows compounded at the root never changes sign.
 
-    It holds for nearly every real book and saves the scan. Where it fails there may be other roots.
+    `discounted` (..., n) at the root. It holds for nearly every real book and saves the scan. Where it fails
+    there may be other roots.
     """
-    balances = np.cumsum(amounts * np.exp(-log_rate * years))
-    tolerance = _BALANCE_TOLERANCE * np.abs(balances).max()
-    is_root = abs(balances[-1]) <= tolerance
-    return bool(is_root and ((balances <= tolerance).all() or (balances >= -tolerance).all()))
+    balances = np.add.accumulate(discounted, axis=-1)
+    tolerance = _BALANCE_TOLERANCE * np.abs(balances).max(axis=-1, keepdims=True)
+    is_root = np.abs(balances[..., -1:]) <= tolerance
+    one_sign = (balances <= tolerance).all(axis=-1) | (balances >= -tolerance).all(axis=-1)
+    return np.asarray(is_root[..., 0] & one_sign)
 
 
 def _scan_roots(years: Floats, amounts: Floats) -> Floats:

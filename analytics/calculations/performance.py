@@ -1,7 +1,6 @@
 """The statistics of portfolio_performance_history: since inception, as of each day asked for."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -12,10 +11,11 @@ from analytics.calculations.constants import (
     MIN_VAR_95,
     MIN_VAR_99,
 )
-from analytics.calculations.drawdowns import current_drawdown, max_drawdown
-from analytics.calculations.irr import money_weighted_return
+from analytics.calculations.drawdowns import trailing_drawdowns
+from analytics.calculations.irr import money_weighted_returns
 from analytics.calculations.observations import Days, Floats, Integers, known_where
 from analytics.calculations.reasons import ReasonSheet
+from analytics.calculations.reductions import Trailing
 from analytics.calculations.regression import beta_alpha, information_ratio, tracking_error
 from analytics.calculations.returns import (
     ONE_DAY,
@@ -25,8 +25,7 @@ from analytics.calculations.returns import (
     year_to_date_return,
 )
 from analytics.calculations.statistics import downside_deviation, sharpe_ratio, sortino_ratio, volatility
-from analytics.calculations.tails import historical_tails
-from analytics.calculations.windows import compute_in_blocks, trailing_windows
+from analytics.calculations.tails import trailing_tails
 
 RETURN_MONTHS = {
     "return_1m": 1,
@@ -100,7 +99,7 @@ def performance_columns(
     sheet = ReasonSheet(len(rows))
     columns = _level_columns(series, rows, sheet)
     columns["money_weighted_return"] = _money_weighted_returns(series, rows, sheet)
-    columns |= compute_in_blocks(rows, partial(_return_statistics, series))
+    columns |= {name: column[rows] for name, column in _return_statistics(series).items()}
     broken = np.isnan(series.index[rows])
     for name in ("max_drawdown", "current_drawdown"):
         columns[name] = known_where(~broken, columns[name])
@@ -157,40 +156,40 @@ def _level_columns(series: ReturnSeries, rows: Integers, sheet: ReasonSheet) -> 
 
 def _money_weighted_returns(series: ReturnSeries, rows: Integers, sheet: ReasonSheet) -> Floats:
     """One equation per day, over the flows up to it and the value at its end."""
-    moved = np.flatnonzero(series.flows != 0)  # an unknown flow counts as one
-    rates = np.full(len(rows), np.nan)
-    reasons = np.full(len(rows), None, dtype=object)
-    for k, row in enumerate(rows):
-        past = moved[: np.searchsorted(moved, row, side="right")]
-        dates = np.append(series.dates[past], series.dates[row])
-        amounts = np.append(-series.flows[past], series.values[row])
-        rates[k], reasons[k] = money_weighted_return(dates, amounts)
-    for reason in {text for text in reasons if text is not None}:
-        sheet.explain("money_weighted_return", reasons == reason, reason)
+    rates, reasons = money_weighted_returns(series.dates, series.flows, series.values, rows)
+    sheet.explain_each("money_weighted_return", reasons)
     return rates
 
 
-def _return_statistics(series: ReturnSeries, rows: Integers) -> dict[str, Floats]:
-    """Statistics of all returns up to each row, for one block of rows."""
-    returns, risk_free, benchmark = (
-        trailing_windows(x, None, rows) for x in (series.returns, series.risk_free, series.benchmark_returns)
-    )
-    excess = returns - risk_free
-    tails = historical_tails(returns)
-    beta, alpha = beta_alpha(excess, benchmark - risk_free)
+def _return_statistics(series: ReturnSeries) -> dict[str, Floats]:
+    """Statistics of all returns up to each day, (T,)."""
+    returns, excess, so_far = series.returns, series.excess, Trailing()
+    benchmark = series.benchmark_returns
+    deepest, current = trailing_drawdowns(returns)
+    beta, alpha = beta_alpha(excess, benchmark - series.risk_free, over=so_far)
     return {
-        "volatility": volatility(returns),
-        "downside_deviation": downside_deviation(excess),
-        "sharpe_ratio": sharpe_ratio(excess),
-        "sortino_ratio": sortino_ratio(excess),
-        "max_drawdown": max_drawdown(returns),
-        "current_drawdown": current_drawdown(returns),
-        "var_95": tails[0.95][0],
-        "var_99": tails[0.99][0],
+        "volatility": volatility(returns, over=so_far),
+        "downside_deviation": downside_deviation(excess, over=so_far),
+        "sharpe_ratio": sharpe_ratio(excess, over=so_far),
+        "sortino_ratio": sortino_ratio(excess, over=so_far),
+        "max_drawdown": deepest,
+        "current_drawdown": current,
+        **_value_at_risk(returns),
         "beta": beta,
         "alpha": alpha,
-        "tracking_error": tracking_error(returns, benchmark),
-        "information_ratio": information_ratio(returns, benchmark),
+        "tracking_error": tracking_error(returns, benchmark, over=so_far),
+        "information_ratio": information_ratio(returns, benchmark, over=so_far),
+    }
+
+
+def _value_at_risk(returns: Floats) -> dict[str, Floats]:
+    """On a day without a return it is that of the day before."""
+    known = ~np.isnan(returns)
+    tails = trailing_tails(returns[known])
+    places = np.cumsum(known)
+    return {
+        f"var_{level * 100:.0f}": np.concatenate([[np.nan], losses])[places]
+        for level, (losses, _) in tails.items()
     }
 
 

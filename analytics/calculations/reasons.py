@@ -1,20 +1,27 @@
 """Why a figure is missing: one code per row and column, spelled out once per distinct pattern of a row."""
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 _COUNT_RANGE = 1 << 32
+# Portfolios of one age lack the same figures for the same reasons.
+_ROWS_SHARED = 10_000
+_TEXTS_SHARED = 50_000
 
 
 class ReasonSheet:
     """Collects reasons for whole columns at a time and hands them out row by row.
 
-    Rows that lack the same figures for the same reasons share ONE dictionary: treat them as read-only.
+    Rows that lack the same figures for the same reasons share ONE dictionary, also between sheets: treat them
+    as read-only.
     """
 
     def __init__(self, rows: int) -> None:
         self._codes: dict[str, NDArray[np.int64]] = {}
         self._texts: list[str] = []
+        self._own_texts: dict[str, NDArray[np.object_]] = {}
         self._rows = rows
 
     def explain(
@@ -31,24 +38,40 @@ class ReasonSheet:
         fresh = where & (codes == 0)
         codes[fresh] = (len(self._texts) * _COUNT_RANGE + np.broadcast_to(count, codes.shape))[fresh]
 
+    def explain_each(self, column: str, texts: NDArray[np.object_]) -> None:
+        """Give each row its own text, None for none. What `explain` says of a row goes before it."""
+        self._own_texts[column] = texts
+
     def row_reasons(self) -> list[dict[str, str]]:
         """One dictionary column -> reason per row; empty where nothing is missing."""
+        rows = self._shared_reasons()
+        for column, texts in self._own_texts.items():
+            for row in np.flatnonzero(np.not_equal(texts, None)).tolist():
+                rows[row] = {column: texts[row], **rows[row]}
+        return rows
+
+    def _shared_reasons(self) -> list[dict[str, str]]:
         if not self._codes:
             nothing: dict[str, str] = {}
             return [nothing] * self._rows
-        patterns: dict[bytes, dict[str, str]] = {}
-        rows = []
-        for codes in np.stack(list(self._codes.values()), axis=1):
-            key = codes.tobytes()
-            if key not in patterns:
-                patterns[key] = self._spell_out(codes)
-            rows.append(patterns[key])
-        return rows
+        names, texts = tuple(self._codes), tuple(self._texts)
+        table = np.ascontiguousarray(np.stack(list(self._codes.values()), axis=1))
+        patterns = table.view(np.dtype((np.void, table.itemsize * table.shape[1]))).ravel()
+        distinct, place = np.unique(patterns, return_inverse=True)
+        spelled = [_spell_out(names, texts, pattern.tobytes()) for pattern in distinct]
+        return [spelled[k] for k in place.tolist()]
 
-    def _spell_out(self, codes: NDArray[np.int64]) -> dict[str, str]:
-        spelled = {}
-        for column, code in zip(self._codes, codes.tolist(), strict=True):
-            if code:
-                text, count = divmod(code, _COUNT_RANGE)
-                spelled[column] = self._texts[text - 1].format(count=count)
-        return spelled
+
+@lru_cache(maxsize=_ROWS_SHARED)
+def _spell_out(names: tuple[str, ...], texts: tuple[str, ...], codes: bytes) -> dict[str, str]:
+    """The reasons of a row from its codes, in the order of `names`."""
+    return {
+        name: _sentence(texts[code // _COUNT_RANGE - 1], code % _COUNT_RANGE)
+        for name, code in zip(names, np.frombuffer(codes, dtype=np.int64).tolist(), strict=True)
+        if code
+    }
+
+
+@lru_cache(maxsize=_TEXTS_SHARED)
+def _sentence(text: str, count: int) -> str:
+    return text.format(count=count)

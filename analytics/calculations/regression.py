@@ -1,7 +1,7 @@
 """A portfolio against its benchmark, on the days both have a return.
 
-Functions take simple daily returns (..., n) and reduce the last axis; NaN on either side removes the day.
-The result is NaN below the minimum number of common days.
+Functions take simple daily returns (..., n) and reduce the last axis as `over` says; NaN on either side
+removes the day. The result is NaN below the minimum number of common days.
 """
 
 import numpy as np
@@ -12,66 +12,62 @@ from analytics.calculations.constants import (
     ROUNDING_NOISE,
     SESSIONS_PER_YEAR,
 )
-from analytics.calculations.observations import (
-    Floats,
-    common_days,
-    count,
-    deviations,
-    known_where,
-    mean,
-    ratio,
-    standard_deviation,
-    total,
-)
+from analytics.calculations.observations import Floats, common_days, count, known_where, ratio
+from analytics.calculations.reductions import WHOLE, Reduction
 from analytics.calculations.returns import geometric_return
+from analytics.calculations.statistics import standard_deviation
 
 
 def beta_alpha(
-    excess: Floats, benchmark_excess: Floats, minimum: int = MIN_REGRESSION
+    excess: Floats, benchmark_excess: Floats, minimum: int = MIN_REGRESSION, over: Reduction = WHOLE
 ) -> tuple[Floats, Floats]:
     """Slope and annualised intercept (·252) of least squares e = α + β·e_b + ε (Jensen 1968).
 
     NaN also where the benchmark does not move.
     """
     x, y = common_days(benchmark_excess, excess)
-    from_mean = deviations(x)
-    moves = standard_deviation(x) > ROUNDING_NOISE
-    beta = ratio(total(from_mean * deviations(y)), total(from_mean**2))
-    beta = known_where((count(x) >= minimum) & moves, beta)
-    return beta, (mean(y) - beta * mean(x)) * SESSIONS_PER_YEAR
+    usable = (over.count(x) >= minimum) & over.moves(x)
+    beta = known_where(usable, ratio(over.products(x, y), over.products(x, x)))
+    return beta, (over.mean(y) - beta * over.mean(x)) * SESSIONS_PER_YEAR
 
 
-def correlation(x: Floats, y: Floats, minimum: int = MIN_REGRESSION) -> Floats:
+def correlation(x: Floats, y: Floats, minimum: int = MIN_REGRESSION, over: Reduction = WHOLE) -> Floats:
     """Pearson's coefficient, within [−1, 1]; NaN where either side is constant."""
     x, y = common_days(x, y)
-    moves = (standard_deviation(x) > ROUNDING_NOISE) & (standard_deviation(y) > ROUNDING_NOISE)
-    dx, dy = deviations(x), deviations(y)
-    coefficient = ratio(total(dx * dy), np.sqrt(total(dx**2) * total(dy**2)))
-    return known_where((count(x) >= minimum) & moves, np.clip(coefficient, -1.0, 1.0))
+    usable = (over.count(x) >= minimum) & over.moves(x) & over.moves(y)
+    coefficient = ratio(over.products(x, y), np.sqrt(over.products(x, x) * over.products(y, y)))
+    return known_where(usable, np.clip(coefficient, -1.0, 1.0))
 
 
-def tracking_error(returns: Floats, benchmark: Floats, minimum: int = MIN_RETURNS_VOLATILITY) -> Floats:
+def tracking_error(
+    returns: Floats, benchmark: Floats, minimum: int = MIN_RETURNS_VOLATILITY, over: Reduction = WHOLE
+) -> Floats:
     """Annualised standard deviation of the return differences: SD(r − b)·√252. 0 for a perfect copy."""
     active = returns - benchmark
-    return known_where(count(active) >= minimum, standard_deviation(active) * np.sqrt(SESSIONS_PER_YEAR))
+    spread = standard_deviation(active, over)
+    return known_where(over.count(active) >= minimum, spread * np.sqrt(SESSIONS_PER_YEAR))
 
 
-def active_return(returns: Floats, benchmark: Floats, minimum: int = MIN_RETURNS_VOLATILITY) -> Floats:
+def active_return(
+    returns: Floats, benchmark: Floats, minimum: int = MIN_RETURNS_VOLATILITY, over: Reduction = WHOLE
+) -> Floats:
     """Annualised mean of the return differences: mean(r − b)·252."""
     active = returns - benchmark
-    return known_where(count(active) >= minimum, mean(active) * SESSIONS_PER_YEAR)
+    return known_where(over.count(active) >= minimum, over.mean(active) * SESSIONS_PER_YEAR)
 
 
-def information_ratio(returns: Floats, benchmark: Floats, minimum: int = MIN_RETURNS_VOLATILITY) -> Floats:
+def information_ratio(
+    returns: Floats, benchmark: Floats, minimum: int = MIN_RETURNS_VOLATILITY, over: Reduction = WHOLE
+) -> Floats:
     """Active return over tracking error (Goodwin 1998); NaN where the differences do not vary."""
-    error = tracking_error(returns, benchmark, minimum)
+    error = tracking_error(returns, benchmark, minimum, over)
     varying = known_where(error > ROUNDING_NOISE, error)
-    return ratio(active_return(returns, benchmark, minimum), varying)
+    return ratio(active_return(returns, benchmark, minimum, over), varying)
 
 
-def treynor_ratio(excess: Floats, beta: Floats) -> Floats:
+def treynor_ratio(excess: Floats, beta: Floats, over: Reduction = WHOLE) -> Floats:
     """mean(e)·252 / β (Treynor 1965), β of the same returns; NaN where β is unknown or 0."""
-    return ratio(mean(excess) * SESSIONS_PER_YEAR, known_where(np.abs(beta) > ROUNDING_NOISE, beta))
+    return ratio(over.mean(excess) * SESSIONS_PER_YEAR, known_where(np.abs(beta) > ROUNDING_NOISE, beta))
 
 
 def up_down_capture(

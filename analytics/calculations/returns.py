@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics.calculations.constants import DAYS_PER_YEAR, SESSIONS_PER_YEAR
-from analytics.calculations.observations import Days, Floats, Integers, count, known_where, ratio
+from analytics.calculations.observations import Days, Floats, Integers, known_where, ratio
+from analytics.calculations.reductions import WHOLE, Reduction
 
 ONE_DAY = np.timedelta64(1, "D")
 
@@ -28,15 +29,14 @@ def linked_index(returns: Floats) -> Floats:
     return np.multiply.accumulate(np.where(np.isnan(returns), 1.0, 1.0 + returns), axis=-1)
 
 
-def geometric_return(returns: Floats) -> Floats:
-    """Annualised compound return Π(1 + r)^(252/n) − 1, (..., n) -> (...).
+def geometric_return(returns: Floats, over: Reduction = WHOLE) -> Floats:
+    """Annualised compound return Π(1 + r)^(252/n) − 1, (..., n) -> (...), or as `over` says.
 
     NaN without an observation or after a loss of more than everything.
     """
     if not returns.shape[-1]:
         return np.full(returns.shape[:-1], np.nan)
-    wealth = linked_index(returns)[..., -1]
-    observed = count(returns)
+    wealth, observed = over.growth(returns), over.count(returns)
     known = (observed > 0) & (wealth >= 0)
     return np.asarray(known_where(known, wealth) ** ratio(SESSIONS_PER_YEAR, observed.astype(float)) - 1)
 

@@ -1,6 +1,7 @@
 """Risk class 1 to 7 by volatility of weekly returns (CESR/10-673, the SRRI), and the five-step label."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analytics.calculations.constants import WEEKS_PER_YEAR
 from analytics.calculations.observations import Days, Floats, Integers, known_where
@@ -40,10 +41,15 @@ def weekly_volatility(dates: Days, levels: Floats, starts: Integers, ends: Integ
     fridays, week_starts, weekly = friday_returns(dates, levels)
     last_week = np.searchsorted(fridays, dates[ends], side="right") - 1
     first_week = np.searchsorted(week_starts, starts, side="left")
+    # Most days are within the same weeks as the day before.
+    new = np.diff(last_week, prepend=-2) + np.diff(first_week, prepend=-2) != 0
+    place = np.cumsum(new) - 1
+    last_week, first_week = last_week[new], first_week[new]
     width = int(np.max(last_week - first_week + 1, initial=0))
     windows = trailing_windows(weekly, width, last_week)
     week = last_week[:, None] - np.arange(width)[::-1]
-    return volatility(known_where(week >= first_week[:, None], windows), periods_per_year=WEEKS_PER_YEAR)
+    of_weeks = volatility(known_where(week >= first_week[:, None], windows), periods_per_year=WEEKS_PER_YEAR)
+    return np.asarray(of_weeks[place])
 
 
 def risk_classes(volatilities: Floats) -> Floats:
@@ -52,19 +58,25 @@ def risk_classes(volatilities: Floats) -> Floats:
     return known_where(~np.isnan(volatilities), classes.astype(float))
 
 
-def risk_level(risk_class: float, hhi: float, drawdown: float) -> tuple[str | None, str | None]:
-    """Label of a class, and why it was raised (None when it was not).
+def risk_levels(
+    classes: Floats, hhi: Floats, drawdown: Floats
+) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+    """Labels of classes (n,), and why they were raised: None where they were not, or where there is no class.
 
-    Concentration or a deep current drawdown raise it by one step together, never more and never down.
+    Concentration or a deep current drawdown raise a label by one step together, never more and never down.
     """
-    if np.isnan(risk_class):
-        return None, None
-    step = int(_LABEL_OF_CLASS[int(risk_class) - 1])
-    causes = []
-    if hhi > CONCENTRATION_LIMIT:
-        causes.append(f"concentration {hhi:.4f} above {CONCENTRATION_LIMIT}")
-    if drawdown > DRAWDOWN_LIMIT:
-        causes.append(f"current drawdown {drawdown:.4f} above {DRAWDOWN_LIMIT}")
-    if not causes:
-        return LABELS[step], None
-    return LABELS[min(step + 1, len(LABELS) - 1)], f"one level up from {LABELS[step]}: {', '.join(causes)}"
+    known = ~np.isnan(classes)
+    step = _LABEL_OF_CLASS[np.where(known, classes, 1).astype(np.int64) - 1]
+    concentrated, fallen = known & (hhi > CONCENTRATION_LIMIT), known & (drawdown > DRAWDOWN_LIMIT)
+    raised = concentrated | fallen
+    labels = np.array(LABELS, dtype=object)[np.minimum(step + raised, len(LABELS) - 1)]
+    labels[~known] = None
+    causes = np.full(len(classes), None, dtype=object)
+    for k in np.flatnonzero(raised):
+        found = []
+        if concentrated[k]:
+            found.append(f"concentration {hhi[k]:.4f} above {CONCENTRATION_LIMIT}")
+        if fallen[k]:
+            found.append(f"current drawdown {drawdown[k]:.4f} above {DRAWDOWN_LIMIT}")
+        causes[k] = f"one level up from {LABELS[step[k]]}: {', '.join(found)}"
+    return labels, causes

@@ -1,4 +1,4 @@
-"""How much each position adds to the risk of the whole (Euler's allocation), and how many bets they are.
+"""How much each position adds to the risk of the whole (Euler's allocation).
 
 `weights` (A,) are shares of the portfolio's value, a short position negative; what is left of 1 is cash
 without risk. Contributions of the positions add up to the figure of the portfolio. NaN where it is unknown.
@@ -7,7 +7,7 @@ without risk. Contributions of the positions add up to the figure of the portfol
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri, xlogy
+from scipy.special import ndtri
 
 from analytics.calculations.constants import ROUNDING_NOISE, SESSIONS_PER_YEAR
 from analytics.calculations.observations import Floats
@@ -65,23 +65,6 @@ def historical_var_contributions(
         return Contributions(loss, unknown, unknown)
     marginal = -returns[:, of_portfolio <= -loss].mean(axis=-1) * (loss / shortfall)
     return Contributions(loss, marginal, weights * marginal)
-
-
-def effective_bets(weights: Floats, covariance: Floats) -> float:
-    """Effective number of uncorrelated bets: exp of the entropy of the principal portfolios (Meucci 2009).
-
-    With eigenvectors vₖ and eigenvalues λₖ of the covariance, pₖ = (vₖ·w)²λₖ/σ² is the share of the variance
-    that comes from the k-th principal portfolio, and the number is exp(−Σ pₖ ln pₖ): 1 when one direction
-    makes all the risk, at most the number of positions. It does not depend on the size of the portfolio or on
-    the order of the assets. Two assets that are one count as one, which minimum torsion would not see; where
-    eigenvalues are equal the directions are open. NaN where the mix does not move.
-    """
-    if not len(weights) or np.isnan(_spread(weights, covariance)):
-        return np.nan
-    eigenvalues, vectors = np.linalg.eigh(covariance)
-    variances = (weights @ vectors) ** 2 * np.maximum(eigenvalues, 0.0)
-    shares = variances / variances.sum()
-    return float(np.exp(-xlogy(shares, shares).sum()))
 
 
 def _spread(weights: Floats, covariance: Floats) -> float:

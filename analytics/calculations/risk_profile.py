@@ -1,6 +1,5 @@
 """The statistics of portfolio_risk_metrics: over the last RISK_WINDOW returns, as of each day asked for."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,10 +7,9 @@ from numpy.typing import NDArray
 
 from analytics.calculations.concentration import (
     concentration_hhi,
-    diversification_ratio,
     effective_assets,
     largest_weight_percentage,
-    pair_correlations,
+    trailing_pair_figures,
 )
 from analytics.calculations.constants import (
     DAYS_PER_YEAR,
@@ -24,23 +22,20 @@ from analytics.calculations.constants import (
     RISK_WINDOW,
     SESSIONS_PER_MONTH,
 )
-from analytics.calculations.covariance import covariance_estimate
 from analytics.calculations.drawdowns import (
-    calmar_ratio,
-    current_drawdown,
-    max_drawdown,
-    max_drawdown_duration,
+    trailing_calmar_ratio,
+    trailing_drawdown_durations,
+    trailing_drawdowns,
 )
-from analytics.calculations.observations import Floats, Integers, count, known_where
+from analytics.calculations.observations import Floats, Integers, known_where
 from analytics.calculations.performance import ReturnSeries
 from analytics.calculations.reasons import ReasonSheet
+from analytics.calculations.reductions import Trailing
 from analytics.calculations.regression import beta_alpha, treynor_ratio
 from analytics.calculations.returns import ONE_DAY, linked_index
-from analytics.calculations.risk_class import risk_classes, risk_level, weekly_volatility
-from analytics.calculations.risk_contributions import effective_bets
+from analytics.calculations.risk_class import risk_classes, risk_levels, weekly_volatility
 from analytics.calculations.statistics import sharpe_ratio, sortino_ratio, volatility
-from analytics.calculations.tails import historical_tails, monthly_returns
-from analytics.calculations.windows import compute_in_blocks, trailing_windows
+from analytics.calculations.tails import monthly_returns, trailing_tails
 
 Columns = dict[str, NDArray[Any]]
 
@@ -51,7 +46,7 @@ TAIL_FIGURES = {
     for level, minimum in (("95", MIN_VAR_95), ("99", MIN_VAR_99))
     for horizon in ("1d", "1m")
 }
-PAIR_FIGURES = ("average_correlation", "max_correlation", "diversification_ratio", "effective_bets")
+PAIR_FIGURES = ("average_correlation", "max_correlation", "diversification_ratio")
 
 
 def risk_columns(
@@ -62,9 +57,8 @@ def risk_columns(
     `weights` (len(rows), A): shares of the gross invested value held at the end of that day, Σ|w| = 1 or all
     0, short positions negative. `asset_returns` (A, T): simple returns in the base currency on the series'
     dates, NaN where the asset has no bar. Days whose portfolio return is unknown are left out, and the
-    reasons say so under `observations`. Every missing figure has its reason. Numbers are NaN then, but
-    `risk_class`, `max_drawdown_duration`, `observations`, `risk_level` and `var_method` are object columns
-    with None. Reasons may be shared between rows: read only.
+    reasons say so under `observations`. Every missing figure has its reason; it is NaN, or None in the object
+    columns `risk_level` and `var_method`. Reasons may be shared between rows: read only.
     """
     rows = np.asarray(rows, dtype=np.int64)
     sheet = ReasonSheet(len(rows))
@@ -73,97 +67,87 @@ def risk_columns(
     sizes = np.minimum(ends + 1, RISK_WINDOW)
     enough = sizes >= MIN_RISK_ROW
 
-    columns: Columns = dict(_return_figures(series, observed, ends))
-    pair_figures, estimates = _pair_figures(weights, asset_returns[:, observed], ends, sizes)
-    columns |= pair_figures
+    of_days = _return_figures(series, observed)
+    columns: Columns = {name: np.append(column, np.nan)[ends] for name, column in of_days.items()}
+    columns |= _pair_figures(weights, asset_returns[:, observed], ends)
     for name, column in columns.items():
         columns[name] = known_where(enough, column)
+    for name in (*columns, "effective_bets"):
         sheet.explain(name, ~enough, f"insufficient data: {{count}} of {MIN_RISK_ROW}", sizes)
     columns |= {
         "concentration_hhi": concentration_hhi(weights),
         "effective_assets": effective_assets(weights),
         "largest_weight_percentage": largest_weight_percentage(weights),
+        # As many independent bets of equal size diversify as much (Choueifaty, Froidure and Reynier 2013).
+        "effective_bets": columns["diversification_ratio"] ** 2,
     }
     _explain_returns(series, observed, ends, sizes, columns, sheet)
     _explain_positions(weights, columns, sheet)
-    for words in {text for text in estimates if text is not None}:
-        sheet.explain("effective_bets", estimates == words, words)
     _note_left_out_days(observed, rows, ends, sizes, sheet)
     _add_classes(series, observed, ends, sizes, columns, sheet)
     no_var = np.isnan(columns["var_95_1d"])
     columns["var_method"] = np.array([None if missing else VAR_METHOD for missing in no_var], dtype=object)
     sheet.explain("var_method", no_var, f"insufficient data: {{count}} of {MIN_VAR_95}", sizes)
-    columns["observations"] = sizes.astype(object)
-    columns["max_drawdown_duration"] = _whole_numbers(columns["max_drawdown_duration"])
+    columns["observations"] = sizes
     return columns, sheet.row_reasons()
 
 
-def _return_figures(series: ReturnSeries, observed: Integers, ends: Integers) -> dict[str, Floats]:
-    """Figures of the portfolio's returns, on the known ones only; `ends` are positions among them."""
-    returns = series.returns[observed]
+def _return_figures(series: ReturnSeries, observed: Integers) -> dict[str, Floats]:
+    """Figures of the portfolio's returns on each of the days on which it has one, (len(observed),)."""
+    r = series.returns[observed]
     risk_free, benchmark = series.risk_free[observed], series.benchmark_returns[observed]
-    days = series.dates[observed].astype(float)
-    day_before = np.concatenate([(series.dates[:1] - ONE_DAY).astype(float), days])
-    monthly = monthly_returns(returns)
-
-    def compute(block: Integers) -> dict[str, Floats]:
-        window = partial(trailing_windows, window=RISK_WINDOW, rows=block)
-        r = window(returns)
-        e = r - window(risk_free)
-        beta, _ = beta_alpha(e, window(benchmark - risk_free))
-        starts = day_before[np.maximum(block - RISK_WINDOW + 1, 0)]
-        figures = {
-            "volatility": volatility(r),
-            "sharpe_ratio": sharpe_ratio(e),
-            "sortino_ratio": sortino_ratio(e),
-            "treynor_ratio": treynor_ratio(e, beta),
-            "calmar_ratio": calmar_ratio(r),
-            "max_drawdown": max_drawdown(r),
-            "max_drawdown_duration": max_drawdown_duration(r, window(days), starts),
-            "current_drawdown": current_drawdown(r),
-        }
-        overlapping = trailing_windows(monthly, RISK_WINDOW - SESSIONS_PER_MONTH + 1, block)
-        return figures | _tail_figures(r, overlapping)
-
-    return compute_in_blocks(ends, compute)
+    e = r - risk_free
+    days = np.concatenate([series.dates[:1] - ONE_DAY, series.dates[observed]]).astype(float)
+    over = Trailing(RISK_WINDOW)
+    beta, _ = beta_alpha(e, benchmark - risk_free, over=over)
+    deepest, current = trailing_drawdowns(r, RISK_WINDOW)
+    return {
+        "volatility": volatility(r, over=over),
+        "sharpe_ratio": sharpe_ratio(e, over=over),
+        "sortino_ratio": sortino_ratio(e, over=over),
+        "treynor_ratio": treynor_ratio(e, beta, over),
+        "calmar_ratio": trailing_calmar_ratio(r, deepest, RISK_WINDOW),
+        "max_drawdown": deepest,
+        "max_drawdown_duration": trailing_drawdown_durations(r, days, deepest, RISK_WINDOW),
+        "current_drawdown": current,
+        **_tail_figures(r),
+    }
 
 
-def _tail_figures(daily: Floats, monthly: Floats) -> dict[str, Floats]:
+def _tail_figures(daily: Floats) -> dict[str, Floats]:
     """VaR and shortfall of one day and of one month, the latter scaled up where the history is short."""
-    by_day = historical_tails(daily)
-    by_month = historical_tails(monthly, minimum=1)
-    long_enough = count(daily) >= MIN_MONTHLY_VAR
+    late = SESSIONS_PER_MONTH - 1  # the first days have no month behind them
+    by_day = trailing_tails(daily, RISK_WINDOW)
+    by_month = trailing_tails(monthly_returns(daily)[late:], RISK_WINDOW - late, minimum=1)
+    long_enough = np.arange(1, len(daily) + 1) >= MIN_MONTHLY_VAR
+    no_month = np.full(min(late, len(daily)), np.nan)
     figures = {}
     for level in by_day:
         for figure, one_day, one_month in zip(("var", "cvar"), by_day[level], by_month[level], strict=True):
             name = f"{figure}_{level * 100:.0f}"
+            scaled = one_day * np.sqrt(SESSIONS_PER_MONTH)
             figures[f"{name}_1d"] = one_day
-            figures[f"{name}_1m"] = np.where(long_enough, one_month, one_day * np.sqrt(SESSIONS_PER_MONTH))
+            figures[f"{name}_1m"] = np.where(long_enough, np.concatenate([no_month, one_month]), scaled)
     return figures
 
 
-def _pair_figures(
-    weights: Floats, returns: Floats, ends: Integers, sizes: Integers
-) -> tuple[dict[str, Floats], NDArray[Any]]:
-    """Figures of the positions held together, and in words the covariance behind the number of bets.
+def _pair_figures(weights: Floats, returns: Floats, ends: Integers) -> dict[str, Floats]:
+    """Figures of the positions held together on each row, over the returns (A, T) up to its end.
 
-    Row by row, because each row holds its own assets.
+    A day without a return of the portfolio has the window of the last one that has, but weights of its own.
     """
-    figures = np.full((len(PAIR_FIGURES), len(ends)), np.nan)
-    estimates = np.full(len(ends), None, dtype=object)
-    for k in np.flatnonzero(sizes >= MIN_RISK_ROW):
-        held = np.flatnonzero(weights[k])
-        window = returns[held, ends[k] + 1 - sizes[k] : ends[k] + 1]
-        pairs = pair_correlations(window)
-        pairs = pairs[~np.isnan(pairs)]
-        if pairs.size:
-            figures[:2, k] = pairs.mean(), pairs.max()
-        figures[2, k] = diversification_ratio(weights[k, held], window)
-        covariance = covariance_estimate(window)
-        if covariance is not None:
-            figures[3, k] = effective_bets(weights[k, held], covariance.matrix)
-            estimates[k] = covariance.in_words
-    return dict(zip(PAIR_FIGURES, figures, strict=True)), estimates
+    figures = {name: np.full(len(ends), np.nan) for name in PAIR_FIGURES}
+    waiting = np.flatnonzero(ends >= 0)
+    while len(waiting):
+        _, first = np.unique(ends[waiting], return_index=True)
+        rows = waiting[first]
+        of_days = np.zeros(returns.shape)
+        of_days[:, ends[rows]] = weights[rows].T
+        found = trailing_pair_figures(of_days, returns, RISK_WINDOW)
+        for name in PAIR_FIGURES:
+            figures[name][rows] = getattr(found, name)[ends[rows]]
+        waiting = np.delete(waiting, first)
+    return figures
 
 
 def _add_classes(
@@ -182,16 +166,10 @@ def _add_classes(
     weekly = weekly_volatility(dates, levels, starts, ends + 1)
     spread = np.where(provisional, columns["volatility"], known_where(sizes >= MIN_RISK_ROW, weekly))
     classes = risk_classes(spread)
-    labels = [
-        risk_level(*figures)
-        for figures in zip(classes, columns["concentration_hhi"], columns["current_drawdown"], strict=True)
-    ]
-    columns["risk_class"] = _whole_numbers(classes)
-    columns["risk_level"] = np.array([label for label, _ in labels], dtype=object)
-
-    raised = np.array([cause for _, cause in labels], dtype=object)
-    for cause in {text for text in raised if text is not None}:
-        sheet.explain("risk_level", raised == cause, cause)
+    labels, raised = risk_levels(classes, columns["concentration_hhi"], columns["current_drawdown"])
+    columns["risk_class"] = classes
+    columns["risk_level"] = labels
+    sheet.explain_each("risk_level", raised)
     for name in ("risk_class", "risk_level"):
         sheet.explain(name, sizes < MIN_RISK_ROW, f"insufficient data: {{count}} of {MIN_RISK_ROW}", sizes)
         sheet.explain(name, np.isnan(classes), "insufficient data: too few weekly returns, or constant ones")
@@ -245,11 +223,12 @@ def _explain_returns(
 def _explain_positions(weights: Floats, columns: Columns, sheet: ReasonSheet) -> None:
     """Reasons of the figures of the positions."""
     held = np.count_nonzero(weights, axis=-1)
-    for name in ("concentration_hhi", "effective_assets", "largest_weight_percentage", *PAIR_FIGURES):
+    pair_figures = (*PAIR_FIGURES, "effective_bets")
+    for name in ("concentration_hhi", "effective_assets", "largest_weight_percentage", *pair_figures):
         sheet.explain(name, held == 0, "no positions")
     for name in ("average_correlation", "max_correlation"):
         sheet.explain(name, held == 1, "a single position")
-    for name in PAIR_FIGURES:
+    for name in pair_figures:
         text = f"insufficient data: fewer than {MIN_RISK_ROW} common returns, or constant ones"
         sheet.explain(name, np.isnan(columns[name]), text)
 
@@ -261,7 +240,3 @@ def _note_left_out_days(
     first = np.concatenate([observed, [0]])[ends + 1 - sizes]
     left_out = np.where(sizes > 0, rows - first + 1 - sizes, rows + 1)
     sheet.explain("observations", left_out > 0, "days left out, return unknown: {count}", left_out)
-
-
-def _whole_numbers(figures: Floats) -> NDArray[Any]:
-    return np.array([None if np.isnan(x) else int(x) for x in figures], dtype=object)

@@ -4,10 +4,12 @@ Functions take simple returns (..., n) and reduce the last axis; NaN is no obser
 below the minimum sample. A negative figure means that even the bad case was a gain.
 """
 
+from bisect import insort
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import rank_filter
 
 from analytics.calculations.constants import (
     MIN_TAIL_95,
@@ -18,6 +20,7 @@ from analytics.calculations.constants import (
 )
 from analytics.calculations.observations import (
     Floats,
+    Integers,
     count,
     known_where,
     ratio,
@@ -26,6 +29,8 @@ from analytics.calculations.observations import (
 
 MIN_RETURNS = {0.95: MIN_VAR_95, 0.99: MIN_VAR_99}
 MIN_TAIL_RETURNS = {0.95: MIN_TAIL_95, 0.99: MIN_TAIL_99}
+# Rows whose tails are added up together: they share most of their windows.
+BLOCK_ROWS = 256
 
 
 def historical_tails(
@@ -52,6 +57,87 @@ def historical_tails(
             known_where(enough & (size >= MIN_TAIL_RETURNS[level]), 0.0 - shortfall),
         )
     return tails
+
+
+def trailing_tails(
+    returns: Floats,
+    window: int | None = None,
+    levels: Sequence[float] = (0.95, 0.99),
+    minimum: int | None = None,
+) -> dict[float, tuple[Floats, Floats]]:
+    """`historical_tails` of the last `window` returns up to each one, or of all of them: (T,) each.
+
+    `returns` (T,) without NaN. The shortfalls are unknown where `window` is None: nobody asks for them.
+    """
+    size = len(returns)
+    observed = np.arange(1, size + 1) if window is None else np.minimum(np.arange(1, size + 1), window)
+    tails = {}
+    for level, (below, above, weight) in _order_statistics(returns, observed, window, levels).items():
+        step = above - below
+        quantile = np.where(weight < 0.5, below + step * weight, above - step * (1 - weight))
+        enough = observed >= (MIN_RETURNS[level] if minimum is None else minimum)
+        shortfall = np.full(size, np.nan)
+        if window is not None:
+            tail = _mean_at_or_below(returns, quantile, observed, MIN_TAIL_RETURNS[level])
+            shortfall = known_where(enough, tail)
+        tails[level] = known_where(enough, 0.0 - quantile), 0.0 - shortfall
+    return tails
+
+
+def _order_statistics(
+    returns: Floats, observed: Integers, window: int | None, levels: Sequence[float]
+) -> dict[float, tuple[Floats, Floats, Floats]]:
+    """The two sorted returns around each quantile, and how far it lies from the lower one: (T,) each.
+
+    While the window fills, its returns are kept in a sorted list; a full one is left to rank filters.
+    """
+    size = len(returns)
+    filling = size if window is None else min(size, window)
+    found = {}
+    places = {}
+    for level in levels:
+        position = (observed - 1) * round(1 - level, 12)
+        lower = np.floor(position).astype(np.int64)
+        upper = np.minimum(lower + 1, observed - 1)
+        places[level] = lower[:filling].tolist(), upper[:filling].tolist()
+        found[level] = np.empty(size), np.empty(size), position - lower
+    ordered: list[float] = []
+    growing: dict[float, tuple[list[float], list[float]]] = {level: ([], []) for level in levels}
+    for row, value in enumerate(returns[:filling].tolist()):
+        insort(ordered, value)
+        for level, (lows, highs) in growing.items():
+            lows.append(ordered[places[level][0][row]])
+            highs.append(ordered[places[level][1][row]])
+    for level, (below, above, _) in found.items():
+        below[:filling], above[:filling] = growing[level]
+        if window is not None and size > window:
+            rank = int((window - 1) * round(1 - level, 12))
+            below[window:], above[window:] = (_ranked(returns, window, rank + up) for up in (0, 1))
+    return found
+
+
+def _ranked(returns: Floats, window: int, rank: int) -> Floats:
+    """The return of the given rank within each full window after the first, (T − window,)."""
+    # The filter's window is centred; position i − (window − 1) // 2 is the middle of the one that ends at i.
+    ranked = rank_filter(returns, rank, size=window)
+    middle = (window - 1) // 2
+    return np.asarray(ranked[window - middle : len(returns) - middle])
+
+
+def _mean_at_or_below(returns: Floats, quantile: Floats, observed: Integers, minimum: int) -> Floats:
+    """Mean of the returns of each window at or below its quantile; NaN where fewer than `minimum` are."""
+    means = np.full(len(returns), np.nan)
+    for start in range(0, len(returns), BLOCK_ROWS):
+        rows = np.arange(start, min(start + BLOCK_ROWS, len(returns)))
+        begin = rows - observed[rows] + 1
+        # Few returns can be in any of the tails, and only these are looked at row by row.
+        few = begin[0] + np.flatnonzero(returns[begin[0] : rows[-1] + 1] <= quantile[rows].max())
+        values = returns[few]
+        in_tail = (few >= begin[:, None]) & (few <= rows[:, None]) & (values <= quantile[rows, None])
+        size = np.count_nonzero(in_tail, axis=-1)
+        sums = np.add.accumulate(np.where(in_tail, values, 0.0), axis=-1)[:, -1]
+        means[rows] = known_where(size >= minimum, ratio(sums, size.astype(float)))
+    return means
 
 
 def value_at_risk(returns: Floats, level: float, minimum: int | None = None) -> Floats:

@@ -43,6 +43,8 @@ class AssetPerformanceMetrics(ComputedRow):
     return_1y = _figure()
     return_3y = _figure()
     return_5y = _figure()
+    # Not shown: with the indicators above it is what the next day's row can go on from.
+    average_move_14 = models.FloatField(null=True, blank=True, editable=False)
 
     class Meta:
         db_table = "asset_performance_metrics"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.models import BlendComponent, RebalanceFrequency
+from analytics.models import BlendComponent, BlendedBenchmark, RebalanceFrequency
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,9 @@ def carried_levels(dates: np.ndarray, own_dates: np.ndarray, own_levels: np.ndar
     """The level of the last own date up to each of `dates`, known or not; NaN before the first."""
     levels = np.concatenate([[np.nan], own_levels])
     return np.asarray(levels[np.searchsorted(own_dates, dates, side="right")])
+
+
+def blended_assets() -> dict[int, str]:
+    """The assets that are blends: their returns are made of those of their components."""
+    assets = BlendedBenchmark.objects.order_by().values_list("asset", flat=True)
+    return dict.fromkeys(assets, "it is a blend of other assets")

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 from django.conf import settings
-from django.db.models import F, Max, Min, QuerySet
+from django.db.models import F, Max, Min, OuterRef, QuerySet, Subquery
 
 from analytics.models import (
     AssetCorrelation,
@@ -133,33 +133,31 @@ def assets_due(
     through: dt.date, from_date: dt.date | None, stale: Staleness, asset_ids: set[int] | None
 ) -> dict[int, Due]:
     """For each active asset the first day whose metrics must be written; without those with nothing to do."""
-    bars = PriceBar.objects.filter(asset__is_active=True, date__lte=through)
-    if asset_ids is not None:
-        bars = bars.filter(asset__in=asset_ids)
-    spans = {
-        row["asset"]: row
-        for row in bars.order_by().values("asset").annotate(first=Min("date"), last=Max("date"))
-    }
-    stored = dict(
-        AssetPerformanceMetrics.objects.filter(asset__in=spans)
-        .order_by()
-        .values_list("asset")
-        .annotate(Max("calculation_date"))
+    bars = PriceBar.objects.filter(asset=OuterRef("pk"), date__lte=through).values("date")
+    rows = AssetPerformanceMetrics.objects.filter(asset=OuterRef("pk")).values("calculation_date")
+    # Each is one look into an index, however long the history is.
+    assets = Asset.objects.filter(is_active=True).annotate(
+        first=Subquery(bars.order_by("date")[:1]),
+        last=Subquery(bars.order_by("-date")[:1]),
+        last_stored=Subquery(rows.order_by("-calculation_date")[:1]),
     )
+    if asset_ids is not None:
+        assets = assets.filter(pk__in=asset_ids)
+    spans = assets.filter(last__isnull=False).values_list("pk", "first", "last", "last_stored")
     market = Asset.objects.filter(symbol=settings.MARKET_ASSET).values_list("pk", flat=True).first() or 0
     due = {}
-    for asset_id, span in spans.items():
+    for asset_id, first_bar, last_bar, last_stored in spans:
         # Betas are measured against the market, Sharpe ratios against the interest rate.
         own: Subject = ("asset", asset_id)
         subjects = [own, ("asset", market), ("series", settings.DEFAULT_RISK_FREE)]
         if from_date is not None:
             first = from_date
-        elif asset_id not in stored or stale.is_restated(own):
-            first = span["first"]
+        elif last_stored is None or stale.is_restated(own):
+            first = first_bar
         else:
-            first = _first_stale(stored[asset_id], stale.since(*subjects))
-        if first <= span["last"]:
-            due[asset_id] = _due(first, stored.get(asset_id), subjects, stale)
+            first = _first_stale(last_stored, stale.since(*subjects))
+        if first <= last_bar:
+            due[asset_id] = _due(first, last_stored, subjects, stale)
     return due
 
 

@@ -1,7 +1,6 @@
 """A portfolio as arrays: its books valued day by day, its returns, its benchmarks. Few queries for many."""
 
 import datetime as dt
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -13,11 +12,11 @@ from django.conf import settings
 
 from analytics.calculations.blends import blended_returns, rebalancing_days
 from analytics.calculations.dietz import level_days, valued_periodically
+from analytics.calculations.fingerprints import pooled_digests, running_fingerprints
 from analytics.calculations.performance import ReturnSeries
 from analytics.calculations.returns import carry_forward, daily_risk_free, simple_returns
 from analytics.calculations.twr import FlowTiming, TimeWeighted, sum_to_calendar, time_weighted
 from analytics.models import PortfolioBenchmark
-from analytics.models.computed import HASH_LENGTH
 from analytics.selectors.blends import BlendRule, blend_rules, carried_levels
 from portfolios.calculations.carrying import carry_forward as carry_with_age
 from portfolios.calculations.entries import LedgerError
@@ -81,11 +80,16 @@ class PortfolioPanel:
     benchmark_parts: dict[int, BenchmarkParts]
     asset_returns: np.ndarray
     rates: Mapping[str, Series]
-    hashes: list[str]
+    hashes: np.ndarray
 
     @property
     def dates(self) -> np.ndarray:
         return self.series.dates
+
+    @property
+    def last_hash(self) -> str:
+        """What the figures of the last day were computed from."""
+        return str(self.hashes[-1], "ascii")
 
     @property
     def is_valued_daily(self) -> bool:
@@ -391,8 +395,8 @@ def _input_hashes(
     days: np.ndarray,
     series: ReturnSeries,
     benchmark_rule: BlendRule | None,
-) -> list[str]:
-    """A hash per calendar day over everything that entered its figures, each building on the day before."""
+) -> np.ndarray:
+    """A fingerprint per calendar day over everything that entered its figures, with all days before it."""
     parameters = (
         portfolio.base_currency_id,
         portfolio.cost_method,
@@ -403,21 +407,23 @@ def _input_hashes(
         portfolio.large_flow_percentage,
         benchmark_rule,
     )
-    running = hashlib.sha256(repr(parameters).encode())
-    ids = np.array(valuation.asset_ids, dtype=float)
-    table = np.stack([valuation.quantities, valuation.prices, valuation.fx])
-    cash = np.array([valuation.cash[currency] for currency in sorted(valuation.cash)])
-    flows = np.stack([getattr(valuation, name) for name in DAY_SUMS])
-    market = np.stack([series.risk_free, series.benchmark_returns])
-    hashes = []
-    start = 0
-    for row, day in enumerate(days):
-        # Days between two calendar days belong to the later one.
-        for moment in range(start, day + 1):
-            held = np.flatnonzero(table[0, :, moment])
-            running.update(ids[held].tobytes() + table[:, held, moment].tobytes())
-            running.update(cash[:, moment].tobytes() + flows[:, moment].tobytes())
-        running.update(valuation.timeline[day].tobytes() + market[:, row].tobytes())
-        hashes.append(running.hexdigest()[:HASH_LENGTH])
-        start = day + 1
-    return hashes
+    held = valuation.quantities != 0
+    ids = np.broadcast_to(np.array(valuation.asset_ids, dtype=float)[:, None], held.shape)
+    positions = np.stack([ids, valuation.quantities, valuation.prices, valuation.fx], axis=-1)
+    codes = [float(int.from_bytes(currency.encode())) for currency in valuation.cash]
+    cash = np.array(list(valuation.cash.values())).reshape(len(codes), len(valuation.timeline))
+    names = np.broadcast_to(np.array(codes).reshape(-1, 1), cash.shape)
+    # Days between two calendar days belong to the later one, which alone has a market.
+    market = np.zeros((len(valuation.timeline), 2))
+    market[days] = np.stack([series.risk_free, series.benchmark_returns], axis=-1)
+    table = np.concatenate(
+        [
+            valuation.timeline.astype(float)[:, None],
+            pooled_digests(positions, held),
+            pooled_digests(np.stack([names, cash], axis=-1), cash != 0),
+            np.stack([getattr(valuation, name) for name in DAY_SUMS], axis=-1),
+            market,
+        ],
+        axis=-1,
+    )
+    return np.asarray(running_fingerprints(table, repr(parameters))[days])

@@ -1,5 +1,6 @@
 """Benchmark figures: how a portfolio compares with each of its benchmarks on the run's day."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,23 +17,24 @@ TABLE = PortfolioBenchmark._meta.db_table
 PRICE_INDEX_NOTE = "a price index without dividends, against a total return"
 
 
-def benchmarks_write(run: AnalyticsRun, panel: PortfolioPanel) -> int:
-    """Update the statistics of the portfolio's benchmarks; return how many rows changed."""
-    rows = [_figures(panel, asset_id, returns) for asset_id, returns in sorted(panel.benchmarks.items())]
-    if not rows or not len(panel.dates):
+def benchmarks_write(run: AnalyticsRun, panels: Sequence[PortfolioPanel]) -> int:
+    """Update the statistics of the portfolios' benchmarks; return how many rows changed."""
+    rows = [
+        {
+            "portfolio": panel.portfolio.pk,
+            **_figures(panel, asset_id, returns),
+            "calculation_date": panel.dates[-1].item(),
+            "inputs_hash": panel.last_hash,
+        }
+        for panel in panels
+        for asset_id, returns in sorted(panel.benchmarks.items())
+    ]
+    if not rows:
         return 0
     columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
     return bulk_upsert(
         PortfolioBenchmark,
-        {
-            "portfolio": panel.portfolio.pk,
-            **columns,
-            "calculation_date": panel.dates[-1].item(),
-            "calculated_at": clock.now(),
-            "run": run.pk,
-            "inputs_hash": panel.hashes[-1],
-            "engine_version": ENGINE_VERSION,
-        },
+        {**columns, "calculated_at": clock.now(), "run": run.pk, "engine_version": ENGINE_VERSION},
         key=("portfolio", "asset"),
         provenance=PROVENANCE,
         insert=False,

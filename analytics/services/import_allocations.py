@@ -14,8 +14,11 @@ from portfolios.imports.cells import PERCENT, Row
 from portfolios.imports.report import ImportReport
 from portfolios.models import Asset, Portfolio
 from portfolios.services.audit import Actor
-from portfolios.services.import_batches import Changes, FileImport, OnError, plain_text
-from portfolios.services.import_lookups import AssetLookup, PortfolioLookup
+from portfolios.services.imports.changes import Changes
+from portfolios.services.imports.flow import FileImport
+from portfolios.services.imports.importer import OnError
+from portfolios.services.imports.lookups import AssetLookup, PortfolioLookup
+from portfolios.services.imports.reports import plain_text
 
 CASH = "CASH"
 WHOLE = Decimal(100)
@@ -200,7 +203,7 @@ class AllocationImport(FileImport[Target]):
         policy.save()
         self.after[portfolio][CASH] = target
 
-    def audit(self, changes: Changes[Target]) -> None:
+    def audit(self) -> None:
         for portfolio, after in self.after.items():
             self.append_audit(
                 action="allocation.changed",
@@ -210,9 +213,11 @@ class AllocationImport(FileImport[Target]):
             )
 
 
-def allocations_import(path: str | Path, *, actor: Actor = None, on_error: OnError = "abort") -> ImportReport:
+def allocations_import(
+    path: str | Path, *, actor: Actor = None, on_error: OnError = "abort", preview: bool = False
+) -> ImportReport:
     """Replace the targets of every portfolio in the file; targets that it does not name become inactive.
 
     A row `CASH` sets the cash target, which is 0 without one. Targets and cash must make exactly 100.
     """
-    return AllocationImport(path, actor=actor, on_error=on_error).run()
+    return AllocationImport(path, actor=actor, on_error=on_error).run(preview=preview)

@@ -11,8 +11,10 @@ from portfolios.imports.cells import Row
 from portfolios.imports.report import ImportReport
 from portfolios.models import Asset, ChangeCause, Portfolio
 from portfolios.services.audit import Actor
-from portfolios.services.import_batches import Changes, FileImport, OnError
-from portfolios.services.import_lookups import AssetLookup, PortfolioLookup
+from portfolios.services.imports.changes import Changes
+from portfolios.services.imports.flow import FileImport
+from portfolios.services.imports.importer import OnError
+from portfolios.services.imports.lookups import AssetLookup, PortfolioLookup
 from portfolios.services.portfolios import first_booked_day
 from portfolios.services.staleness import mark_portfolio_stale
 
@@ -99,7 +101,7 @@ class BenchmarkImport(FileImport[BenchmarkRow]):
         line.save()
         self.after[line.portfolio][line.asset.symbol] = values
 
-    def audit(self, changes: Changes[BenchmarkRow]) -> None:
+    def audit(self) -> None:
         for portfolio, after in self.after.items():
             self.append_audit(
                 action="benchmark.changed",
@@ -118,6 +120,8 @@ def _primaries(portfolios: Any) -> dict[Portfolio, tuple[int, dt.date | None] | 
     return found
 
 
-def benchmarks_import(path: str | Path, *, actor: Actor = None, on_error: OnError = "abort") -> ImportReport:
+def benchmarks_import(
+    path: str | Path, *, actor: Actor = None, on_error: OnError = "abort", preview: bool = False
+) -> ImportReport:
     """Add and change benchmarks by (portfolio, asset). A new primary one takes the place of the old one."""
-    return BenchmarkImport(path, actor=actor, on_error=on_error).run()
+    return BenchmarkImport(path, actor=actor, on_error=on_error).run(preview=preview)

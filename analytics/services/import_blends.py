@@ -15,8 +15,10 @@ from portfolios.imports.report import ImportReport
 from portfolios.models import Asset
 from portfolios.services.audit import Actor
 from portfolios.services.import_assets import PATTERNS
-from portfolios.services.import_batches import Changes, FileImport, OnError
-from portfolios.services.import_lookups import AssetLookup, CurrencyLookup
+from portfolios.services.imports.changes import Changes
+from portfolios.services.imports.flow import FileImport
+from portfolios.services.imports.importer import OnError
+from portfolios.services.imports.lookups import AssetLookup, CurrencyLookup
 
 
 class ComponentRow(NamedTuple):
@@ -172,6 +174,8 @@ def _settings_of(blend: BlendedBenchmark) -> dict[str, Any]:
     }
 
 
-def blends_import(path: str | Path, *, actor: Actor = None, on_error: OnError = "abort") -> ImportReport:
+def blends_import(
+    path: str | Path, *, actor: Actor = None, on_error: OnError = "abort", preview: bool = False
+) -> ImportReport:
     """Make and change blends; each replaces its components by those in the file, which must make 100."""
-    return BlendImport(path, actor=actor, on_error=on_error).run()
+    return BlendImport(path, actor=actor, on_error=on_error).run(preview=preview)

@@ -2,7 +2,8 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ PUBLISHED: dict[type[Model], str] = {
 # Whether a day was the last session of its month may only show when the next one comes.
 MONTH_END_DOUBT = dt.timedelta(days=10)
 RISK_SECTION = "risk"
+# Portfolios whose rows are written together: some tens of megabytes with ten years behind each.
+PORTFOLIOS_PER_WRITE = 20
 
 Written = tuple[dict[str, int], list[str]]
 
@@ -48,17 +51,21 @@ def portfolio_figures_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:
     written: Counter[str] = Counter()
     issues: list[str] = []
     without_book = set(first_days)
+    batch: list[PortfolioPanel] = []
+    writer = partial(_write_panels, run, first=first_days, causes=causes, sections=set(work["sections"]))
     for panel in portfolio_panels(portfolios, run.calculation_date):
         if isinstance(panel, PortfolioPanel) and not len(panel.dates):
             continue
         without_book.discard(panel.portfolio.pk)
         if isinstance(panel, PanelFault):
             issues.append(f"{panel.portfolio.code}: {panel.reason}")
-        else:
-            pk = panel.portfolio.pk
-            written.update(
-                _write_panel(run, panel, first_days[pk], causes.get(pk, []), set(work["sections"]), issues)
-            )
+            continue
+        batch.append(panel)
+        if len(batch) == PORTFOLIOS_PER_WRITE:
+            written.update(writer(batch, issues=issues))
+            batch = []
+    if batch:
+        written.update(writer(batch, issues=issues))
     for pk in without_book:
         written.update(_drop_figures(run, pk, first_days[pk], causes.get(pk, [])))
     return dict(written), issues
@@ -73,40 +80,59 @@ def _drop_figures(
         nothing: dict[str, Any] = {field.name: [] for field in model._meta.concrete_fields}
         nothing |= {"portfolio": portfolio_id, day: np.empty(0, dtype="datetime64[D]")}
         written[model._meta.db_table] = rows_replace(
-            run, model, nothing, key=("portfolio", day), first=first, causes=causes
+            run,
+            model,
+            nothing,
+            key=("portfolio", day),
+            first={portfolio_id: first},
+            causes={portfolio_id: causes},
         )
     return written | risk_models.risk_models_drop(portfolio_id, first)
 
 
-def _write_panel(
+def _write_panels(
     run: AnalyticsRun,
-    panel: PortfolioPanel,
-    first: dt.date,
-    causes: Sequence[Cause],
+    panels: Sequence[PortfolioPanel],
+    *,
+    first: Mapping[int, dt.date],
+    causes: Mapping[int, Sequence[Cause]],
     sections: set[str],
     issues: list[str],
 ) -> dict[str, int]:
     written: dict[str, int] = {}
-    if not panel.is_valued_daily:
-        first -= MONTH_END_DOUBT
+    since = {
+        panel.portfolio.pk: first[panel.portfolio.pk]
+        - (dt.timedelta() if panel.is_valued_daily else MONTH_END_DOUBT)
+        for panel in panels
+    }
+    known_causes = {pk: causes.get(pk, []) for pk in since}
     if "performance" in sections:
-        written[snapshots.TABLE] = snapshots.snapshots_write(run, panel, first, causes)
+        written[snapshots.TABLE] = snapshots.snapshots_write(run, panels, since, known_causes)
     if RISK_SECTION in sections:
-        written[risk_metrics.TABLE] = risk_metrics.risk_metrics_write(run, panel, first, causes)
+        written[risk_metrics.TABLE] = risk_metrics.risk_metrics_write(run, panels, since, known_causes)
+    if not sections & {RISK_SECTION, *LATEST_SECTIONS}:
+        return written
     # What stands as of the latest day only is left alone by a run over earlier days.
     later = PortfolioPerformanceHistory.objects.filter(
-        portfolio=panel.portfolio, snapshot_date__gt=run.calculation_date
+        portfolio__in=list(since), snapshot_date__gt=run.calculation_date
     )
-    if not sections & {RISK_SECTION, *LATEST_SECTIONS} or later.exists():
-        return written
+    superseded = set(later.values_list("portfolio", flat=True).distinct())
+    latest = [panel for panel in panels if panel.portfolio.pk not in superseded]
     if RISK_SECTION in sections:
-        written |= risk_models.risk_models_write(run, panel)
+        written |= risk_models.risk_models_write(run, latest)
     if "benchmarks" in sections:
-        written[benchmarks.TABLE] = benchmarks.benchmarks_write(run, panel)
+        written[benchmarks.TABLE] = benchmarks.benchmarks_write(run, latest)
     if "rebalancing" in sections:
-        state = allocation_analysis.allocation_analyse(panel)
-        written[allocation_analysis.TABLE] = allocation_analysis.drift_write(run, state, panel.hashes[-1])
-        outcome = rebalancing_events.event_propose_if_due(run, state)
-        written[rebalancing_events.TABLE] = outcome.created
-        issues += [f"{panel.portfolio.code}: {problem}" for problem in outcome.problems]
+        counts: Counter[str] = Counter()
+        for panel in latest:
+            counts.update(_propose(run, panel, issues))
+        written |= counts
     return written
+
+
+def _propose(run: AnalyticsRun, panel: PortfolioPanel, issues: list[str]) -> dict[str, int]:
+    state = allocation_analysis.allocation_analyse(panel)
+    drifted = allocation_analysis.drift_write(run, state, panel.last_hash)
+    outcome = rebalancing_events.event_propose_if_due(run, state)
+    issues += [f"{panel.portfolio.code}: {problem}" for problem in outcome.problems]
+    return {allocation_analysis.TABLE: drifted, rebalancing_events.TABLE: outcome.created}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from django.db.models import Model, Q
 
 from analytics.calculations.constants import (
     ENGINE_VERSION,
@@ -72,34 +73,48 @@ class FrozenPositions:
         return f"insufficient data: {days} of {needed} common returns{self.scarcest}"
 
 
-def risk_models_write(run: AnalyticsRun, panel: PortfolioPanel) -> dict[str, int]:
-    """Store backtests and contributions of the panel's last day; return by table how many rows changed."""
-    positions = _frozen_positions(panel)
-    origin = {
-        "portfolio": panel.portfolio.pk,
-        "calculation_date": panel.dates[-1].item(),
-        "run": run.pk,
-        "inputs_hash": panel.hashes[-1],
-        "engine_version": ENGINE_VERSION,
+def risk_models_write(run: AnalyticsRun, panels: Sequence[PortfolioPanel]) -> dict[str, int]:
+    """Store backtests and contributions of each panel's last day; return by table how many rows changed."""
+    backtests, contributions = [], []
+    for panel in panels:
+        positions = _frozen_positions(panel)
+        origin = {
+            "portfolio": panel.portfolio.pk,
+            "calculation_date": panel.dates[-1].item(),
+            "run": run.pk,
+            "inputs_hash": panel.last_hash,
+            "engine_version": ENGINE_VERSION,
+        }
+        backtests += [row | origin for row in _backtest_rows(positions)]
+        if positions.asset_ids:
+            window = _risk_window(panel, positions)
+            contributions += [row | origin for row in _contribution_rows(positions, window)]
+    removed = _remove_positions(panels, {(row["portfolio"], row["asset"]) for row in contributions})
+    return {
+        BACKTESTS: _upsert(
+            PortfolioVarBacktest, backtests, ("portfolio", "calculation_date", "method", "level")
+        ),
+        CONTRIBUTIONS: removed
+        + _upsert(PortfolioRiskContribution, contributions, ("portfolio", "asset", "calculation_date")),
     }
-    backtests = bulk_upsert(
-        PortfolioVarBacktest,
-        _columns(_backtest_rows(positions)) | origin,
-        key=("portfolio", "calculation_date", "method", "level"),
-        provenance=PROVENANCE,
-    )
-    day_rows = PortfolioRiskContribution.objects.filter(
-        portfolio=panel.portfolio, calculation_date=origin["calculation_date"]
-    )
-    contributions, _ = day_rows.exclude(asset__in=positions.asset_ids).delete()
-    if positions.asset_ids:
-        contributions += bulk_upsert(
-            PortfolioRiskContribution,
-            _columns(_contribution_rows(positions, _risk_window(panel, positions))) | origin,
-            key=("portfolio", "asset", "calculation_date"),
-            provenance=PROVENANCE,
-        )
-    return {BACKTESTS: backtests, CONTRIBUTIONS: contributions}
+
+
+def _remove_positions(panels: Sequence[PortfolioPanel], held: set[tuple[int, int]]) -> int:
+    """What an earlier run of the day wrote of positions that are none any more."""
+    on_day = Q(pk__in=[])
+    for day in {panel.dates[-1].item() for panel in panels}:
+        portfolios = [panel.portfolio.pk for panel in panels if panel.dates[-1].item() == day]
+        on_day |= Q(portfolio__in=portfolios, calculation_date=day)
+    stored = PortfolioRiskContribution.objects.filter(on_day).values_list("pk", "portfolio", "asset")
+    gone = [pk for pk, portfolio, asset in stored if (portfolio, asset) not in held]
+    return PortfolioRiskContribution.objects.filter(pk__in=gone).delete()[0] if gone else 0
+
+
+def _upsert(model: type[Model], rows: Sequence[Row], key: tuple[str, ...]) -> int:
+    if not rows:
+        return 0
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return bulk_upsert(model, columns, key=key, provenance=PROVENANCE)
 
 
 def risk_models_drop(portfolio_id: int, first: dt.date) -> dict[str, int]:
@@ -110,10 +125,6 @@ def risk_models_drop(portfolio_id: int, first: dt.date) -> dict[str, int]:
         ).delete()[0]
         for model in (PortfolioVarBacktest, PortfolioRiskContribution)
     }
-
-
-def _columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
-    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def _frozen_positions(panel: PortfolioPanel) -> FrozenPositions:

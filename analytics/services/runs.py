@@ -2,7 +2,9 @@
 
 The command, the Celery task, the admin button and the endpoint all come through here. A chunk writes its rows
 and marks itself done in one transaction, so a killed worker leaves nothing half done and a message that is
-delivered twice does nothing the second time.
+delivered twice does nothing the second time. The chunks are the ledger: whoever finds none waiting closes the
+run, and a run that has fallen silent is sent to the workers again. Nothing done for one chunk costs more when
+there are thousands of others.
 """
 
 import datetime as dt
@@ -12,8 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from celery import current_app
+from django.conf import settings
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import F, Sum
+from django.db.models.functions import Coalesce
 
 from analytics.calculations.constants import ENGINE_VERSION
 from analytics.models import AnalyticsRun, ChunkKind, ChunkStatus, RunChunk, RunStatus
@@ -34,6 +38,11 @@ Progress = Callable[[AnalyticsRun], None]
 DISPATCH_TASK = "analytics.run_dispatch"
 # Before any price: a backfill starts with whatever there is.
 BEGINNING = dt.date(1900, 1, 1)
+UNFINISHED = (RunStatus.QUEUED, RunStatus.RUNNING)
+# Beyond the longest that a chunk may take, before a run counts as silent.
+SILENCE = dt.timedelta(minutes=5)
+# A run that is silent after this long is closed: its marks are still there, and the next one plans anew.
+PATIENCE = dt.timedelta(days=1)
 _WRITERS = {
     ChunkKind.ASSETS: asset_metrics_write,
     ChunkKind.CORRELATIONS: correlations_write,
@@ -122,6 +131,12 @@ def run_start(run_id: int) -> list[int]:
     return list(waiting.values_list("pk", flat=True))
 
 
+def run_is_awaited(run_id: int) -> bool:
+    """Whether somebody waits for it: a person's run over some portfolios, not the whole house."""
+    asked = AnalyticsRun.objects.filter(pk=run_id, requested_by__isnull=False)
+    return asked.exclude(portfolio_codes=[]).exists()
+
+
 def run_execute(run: AnalyticsRun, progress: Progress | None = None) -> AnalyticsRun:
     """Do the whole run here and now."""
     for chunk_id in run_start(run.pk):
@@ -137,51 +152,51 @@ def run_execute(run: AnalyticsRun, progress: Progress | None = None) -> Analytic
 def chunk_execute(chunk_id: int) -> None:
     """Compute one chunk and store its rows; a chunk that is done already is left alone."""
     try:
-        with transaction.atomic():
-            lock_rows(RunChunk, [chunk_id])
-            chunk = RunChunk.objects.select_related("run").get(pk=chunk_id)
-            if chunk.status == ChunkStatus.DONE:
-                return
-            chunk.rows, chunk.issues = _WRITERS[ChunkKind(chunk.kind)](chunk.run, chunk.work)
-            chunk.status = ChunkStatus.DONE
-            chunk.save(update_fields=["rows", "issues", "status"])
+        is_first = _chunk_write(chunk_id)
     except Exception as error:
         # The worker must live on, whatever one chunk ran into; its rows are rolled back and the run says so.
         logger.exception("chunk %s failed", chunk_id)
-        RunChunk.objects.filter(pk=chunk_id, status=ChunkStatus.WAITING).update(
-            status=ChunkStatus.FAILED, issues=[f"{type(error).__name__}: {error}"]
-        )
-    run_id, kind = RunChunk.objects.values_list("run", "kind").get(pk=chunk_id)
-    _note_progress(run_id, kind)
+        waiting = RunChunk.objects.filter(pk=chunk_id, status=ChunkStatus.WAITING)
+        issue = f"{type(error).__name__}: {error}"
+        is_first = bool(waiting.update(status=ChunkStatus.FAILED, issues=[issue]))
+    if is_first:
+        _note_progress(chunk_id)
 
 
-def _note_progress(run_id: int, stage: str) -> None:
-    """Counted from the chunks, so that a chunk delivered twice is not counted twice."""
-    finished = RunChunk.objects.filter(run=run_id).exclude(status=ChunkStatus.WAITING)
+def _chunk_write(chunk_id: int) -> bool:
+    """Whether the chunk had waited until now."""
+    with transaction.atomic():
+        lock_rows(RunChunk, [chunk_id])
+        chunk = RunChunk.objects.select_related("run").get(pk=chunk_id)
+        before = chunk.status
+        if before != ChunkStatus.DONE:
+            chunk.rows, chunk.issues = _WRITERS[ChunkKind(chunk.kind)](chunk.run, chunk.work)
+            chunk.status = ChunkStatus.DONE
+            chunk.save(update_fields=["rows", "issues", "status"])
+    return before == ChunkStatus.WAITING
+
+
+def _note_progress(chunk_id: int) -> None:
+    """After the chunk's transaction: all workers write to this one row.
+
+    A worker killed just before leaves the count short until the run is closed; the chunks themselves tell.
+    """
+    run_id, kind, units = RunChunk.objects.values_list("run", "kind", "units").get(pk=chunk_id)
     AnalyticsRun.objects.filter(pk=run_id, status=RunStatus.RUNNING).update(
-        done=finished.aggregate(units=Sum("units"))["units"] or 0, stage=stage, heartbeat_at=clock.now()
+        done=F("done") + units, stage=kind, heartbeat_at=clock.now()
     )
 
 
 def run_finalise(run_id: int) -> bool:
     """Close a run whose chunks are all finished. Whoever finishes last does it; once."""
+    if _is_waiting(run_id):
+        return False
     with transaction.atomic():
         lock_rows(AnalyticsRun, [run_id])
         run = AnalyticsRun.objects.get(pk=run_id)
-        chunks = list(run.chunks.values("status", "rows", "issues"))
-        if run.status != RunStatus.RUNNING or any(chunk["status"] == ChunkStatus.WAITING for chunk in chunks):
+        if run.status != RunStatus.RUNNING or _is_waiting(run_id):
             return False
-        failed = sum(chunk["status"] == ChunkStatus.FAILED for chunk in chunks)
-        rows: Counter[str] = Counter()
-        for chunk in chunks:
-            rows.update(chunk["rows"])
-        run.rows = dict(sorted(rows.items()))
-        run.issues = [issue for chunk in chunks for issue in chunk["issues"]]
-        if failed == 0:
-            run.status = RunStatus.PARTIAL if run.issues else RunStatus.SUCCEEDED
-        else:
-            run.status = RunStatus.FAILED if failed == len(chunks) else RunStatus.PARTIAL
-            run.error = f"{failed} of {len(chunks)} chunks failed."
+        _gather(run)
         run.stage, run.done, run.finished_at = "finished", run.total, clock.now()
         run.save()
         if run.status == RunStatus.SUCCEEDED:
@@ -194,6 +209,78 @@ def run_finalise(run_id: int) -> bool:
             after=_audit_view(run),
         )
     return True
+
+
+def _is_waiting(run_id: int) -> bool:
+    """Whether a chunk waits. The last ones do longest, so looking from the end finds one at once."""
+    waiting = RunChunk.objects.filter(run=run_id, status=ChunkStatus.WAITING)
+    return waiting.order_by("-number").values_list("pk", flat=True).first() is not None
+
+
+def _gather(run: AnalyticsRun) -> None:
+    """What the chunks have written and run into, and the status that follows."""
+    statuses: Counter[str] = Counter()
+    rows: Counter[str] = Counter()
+    run.issues = []
+    for status, written, issues in run.chunks.order_by("number").values_list("status", "rows", "issues"):
+        statuses[status] += 1
+        rows.update(written)
+        run.issues += issues
+    run.rows = dict(sorted(rows.items()))
+    failed, total = statuses[ChunkStatus.FAILED], statuses.total()
+    if failed == 0:
+        run.status = RunStatus.PARTIAL if run.issues else RunStatus.SUCCEEDED
+    else:
+        run.status = RunStatus.FAILED if failed == total else RunStatus.PARTIAL
+        run.error = f"{failed} of {total} chunks failed."
+
+
+def run_retry(run_id: int, *, actor: Actor = None) -> AnalyticsRun:
+    """Open a finished run again for the chunks that failed; `run_execute` or the workers do them."""
+    with transaction.atomic():
+        if not lock_rows(AnalyticsRun, [run_id]):
+            raise RunError(f"run: there is no {run_id}.")
+        run = AnalyticsRun.objects.get(pk=run_id)
+        if run.status in UNFINISHED:
+            raise RunError(f"run: {run_id} is not finished.")
+        failed = run.chunks.filter(status=ChunkStatus.FAILED)
+        units = failed.aggregate(units=Sum("units"))["units"]
+        if units is None:
+            raise RunError(f"run: no chunk of {run_id} failed.")
+        before = {"status": run.status, "error": run.error}
+        failed.update(status=ChunkStatus.WAITING, issues=[])
+        run.status, run.stage, run.error, run.done = RunStatus.RUNNING, "waiting", "", run.total - units
+        run.finished_at, run.heartbeat_at = None, clock.now()
+        run.save()
+        audit_append(
+            action="run.retried", object_type="analytics_run", object_id=run_id, actor=actor, before=before
+        )
+    return run
+
+
+def runs_resume() -> list[int]:
+    """Send silent runs to the workers again and return their ids; what is done already stays as it is.
+
+    A run falls silent when a worker dies between its last chunk and the end of the run, when a message is
+    lost, or when the command that computed it is killed. Of several callers one resumes it.
+    """
+    now = clock.now()
+    silent = (
+        AnalyticsRun.objects.filter(status__in=UNFINISHED)
+        .annotate(heard_at=Coalesce("heartbeat_at", "created_at"))
+        .filter(heard_at__lt=now - dt.timedelta(seconds=settings.CHUNK_TIME_LIMIT) - SILENCE)
+    )
+    resumed = []
+    for run in silent.order_by("pk"):
+        if not silent.filter(pk=run.pk).update(heartbeat_at=now):
+            continue
+        if run.created_at < now - PATIENCE:
+            run.chunks.filter(status=ChunkStatus.WAITING).update(
+                status=ChunkStatus.FAILED, issues=["No worker came back with this chunk."]
+            )
+        current_app.send_task(DISPATCH_TASK, [run.pk])
+        resumed.append(run.pk)
+    return resumed
 
 
 def _marks_consume(run: AnalyticsRun) -> None:

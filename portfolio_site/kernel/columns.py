@@ -1,12 +1,32 @@
 """Reading many rows as arrays, without an object a row."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from django.core.exceptions import EmptyResultSet
-from django.db import connection, connections, models
+from django.db import connections, models
 from django.db.models import F, FloatField, TextField
 from django.db.models.functions import Cast
+
+DATE = "datetime64[D]"
+# Day 0 of a date of PostgreSQL on the wire, and its "-infinity".
+POSTGRES_DAY_0 = np.datetime64("2000-01-01")
+NO_DAY = np.iinfo(np.int32).min
+
+
+class Packing(NamedTuple):
+    """How PostgreSQL writes a value as bytes, what it writes for NULL, and how numpy reads them."""
+
+    sql: str
+    wire: str
+
+
+PACKINGS = {
+    "float64": Packing("float8send(coalesce({}, 'NaN'))", ">f8"),
+    "int64": Packing("int8send({})", ">i8"),
+    DATE: Packing("date_send(coalesce({}, '-infinity'))", ">i4"),
+}
 
 
 def read_columns(rows: models.QuerySet[Any], *names: str) -> dict[str, np.ndarray]:
@@ -14,39 +34,76 @@ def read_columns(rows: models.QuerySet[Any], *names: str) -> dict[str, np.ndarra
 
     Decimals and floats come as float64 with NaN for NULL, dates as datetime64[D] with NaT, integers and
     foreign keys as int64 (they must not be NULL), everything else as objects.
+
+    PostgreSQL packs each column of numbers or dates into one value, which takes half the time of rows.
     """
-    fields = {name: rows.model._meta.get_field(name) for name in names}
-    picked = {f"column_{name}": _expression(name, field) for name, field in fields.items()}
+    kinds = {name: _kind(rows.model._meta.get_field(name)) for name in names}
+    vendor = connections[rows.db].vendor
+    picked = {
+        f"column_{place}": _expression(vendor, rows.model._meta.get_field(name), name)
+        for place, name in enumerate(names)
+    }
     query = rows.annotate(**picked).values_list(*picked)
     try:
         sql, parameters = query.query.sql_with_params()
     except EmptyResultSet:  # such as a filter by an empty list
-        found = []
-    else:
-        with connections[rows.db].cursor() as cursor:
-            cursor.execute(sql, parameters)
-            found = cursor.fetchall()
+        return {name: np.array([], dtype=kind) for name, kind in kinds.items()}
+    is_packed = vendor == "postgresql" and all(kind in PACKINGS for kind in kinds.values())
+    if is_packed:
+        sql = _packing_sql(sql, dict(zip(picked, kinds.values(), strict=True)))
+    with connections[rows.db].cursor() as cursor:
+        cursor.execute(sql, parameters)
+        found = cursor.fetchall()
+    if is_packed:
+        return _unpacked_columns(kinds, found[0])
     columns = zip(*found, strict=True) if found else [()] * len(names)
-    return {name: _array(fields[name], values) for name, values in zip(names, columns, strict=True)}
+    return {
+        name: np.array(values, dtype=kind)
+        for (name, kind), values in zip(kinds.items(), columns, strict=True)
+    }
 
 
-def _expression(name: str, field: Any) -> Any:
+def _kind(field: Any) -> str:
+    if isinstance(field, models.ForeignKey):
+        field = field.target_field
+    if isinstance(field, models.DecimalField | models.FloatField):
+        return "float64"
+    if isinstance(field, models.DateField) and not isinstance(field, models.DateTimeField):
+        return DATE
+    if isinstance(field, models.IntegerField | models.AutoField):
+        return "int64"
+    return "object"
+
+
+def _expression(vendor: str, field: Any, name: str) -> Any:
     if isinstance(field, models.DecimalField):
         return Cast(F(name), FloatField())
-    is_date = isinstance(field, models.DateField) and not isinstance(field, models.DateTimeField)
-    if is_date and connection.vendor == "sqlite":
+    if _kind(field) == DATE and vendor == "sqlite":
         # As text, which numpy reads at once; a declared date would be parsed value by value.
         return Cast(F(name), TextField())
     return F(name)
 
 
-def _array(field: models.Field, values: Any) -> np.ndarray:
-    if isinstance(field, models.ForeignKey):
-        field = field.target_field
-    if isinstance(field, models.DecimalField | models.FloatField):
-        return np.array(values, dtype=np.float64)
-    if isinstance(field, models.DateField) and not isinstance(field, models.DateTimeField):
-        return np.array(values, dtype="datetime64[D]")
-    if isinstance(field, models.IntegerField | models.AutoField):
-        return np.array(values, dtype=np.int64)
-    return np.array(values, dtype=object)
+def _packing_sql(sql: str, kinds: Mapping[str, str]) -> str:
+    """One row with all values of each column, put together in the order in which the inner query has them."""
+    packed = (f"string_agg({PACKINGS[kind].sql.format(name)}, '')" for name, kind in kinds.items())
+    return f"SELECT {', '.join(packed)} FROM ({sql}) AS picked"  # noqa: S608
+
+
+def _unpacked_columns(kinds: Mapping[str, str], packed: Sequence[bytes | None]) -> dict[str, np.ndarray]:
+    columns = {
+        name: _unpacked(kind, values or b"")
+        for (name, kind), values in zip(kinds.items(), packed, strict=True)
+    }
+    if len({len(values) for values in columns.values()}) > 1:
+        raise TypeError("an integer or a foreign key is NULL")
+    return columns
+
+
+def _unpacked(kind: str, packed: bytes) -> np.ndarray:
+    values = np.frombuffer(packed, dtype=PACKINGS[kind].wire)
+    if kind != DATE:
+        return values.astype(kind)
+    days: np.ndarray = POSTGRES_DAY_0 + values.astype(np.int64)
+    days[values == NO_DAY] = np.datetime64("NaT")
+    return days

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET
 from portfolio_site.kernel.admin import ReadOnlyAdmin, document_column
 from portfolio_site.kernel.admin.filters import DateTimeRangeFilter
 from portfolios.models import FileUpload, ImportBatch, UploadStatus
-from portfolios.selectors.visibility import sees_everything
+from portfolios.selectors.visibility import sees_everything, visible_uploads
 from portfolios.services.file_uploads import (
     MAY_UPLOAD,
     UNFINISHED,
@@ -36,7 +36,6 @@ from portfolios.services.file_uploads import (
     upload_progress,
     upload_receive,
     upload_targets,
-    visible_uploads,
 )
 
 # What a form takes besides its file: fields, boundaries, headers of the parts.

@@ -67,7 +67,8 @@ def apply_action(action: CorporateAction, positions: Positions, market: Market) 
 
     Costs and dates of purchase go with the shares. Cash dividends are booked as transactions. The cost of a
     spin-off, or of a merger into shares and cash, is divided as `cost_allocation` says, else by market values
-    of the day (US Treas. Reg. 1.358-2); where these are unknown the costs are unknown too.
+    of the day (US Treas. Reg. 1.358-2); where these are unknown the costs are unknown too. A price of the old
+    shares that is carried to the day of a spin-off still contains what was spun off, which is taken from it.
     """
     sides = positions.sides_of(action.asset)
     if not sides or action.kind == "cash_dividend":
@@ -109,6 +110,8 @@ def _spin_off(
     new_quantity = total_quantity(split_lots(old, action.ratio or _ONE))
     child = _new_shares_worth(action, new_quantity, market)
     parent = market.worth(action.asset, total_quantity(old), action.date)
+    if not market.traded(action.asset, action.date):
+        parent -= child
     kept, moved = allocate_costs(old, _share(action, child, parent))
     positions.open(action.asset, side, kept)
     moved = _open_new_shares(action, positions, side, moved, market)
@@ -150,13 +153,14 @@ def _exchange(
 
 
 def _share(action: CorporateAction, moved: Value, kept: Value) -> Decimal | None:
-    """The share of the cost that moves with the new shares."""
+    """The share of the cost that moves with the new shares; None where the values say nothing of it."""
     if action.cost_allocation is not None:
         return action.cost_allocation
     total = moved + kept
     if moved.amount is None or not total.amount:
         return None
-    return moved.amount / total.amount
+    share = moved.amount / total.amount
+    return share if 0 <= share <= 1 else None
 
 
 def _new_shares_worth(action: CorporateAction, quantity: Decimal, market: Market) -> Value:

@@ -9,6 +9,11 @@ from portfolios.calculations.entries import Entry
 
 RateOn = Callable[[str, date], Decimal | None]
 PriceOn = Callable[[int, date], Decimal | None]
+TradedOn = Callable[[int, date], bool]
+
+
+def always_traded(asset: int, day: date) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class Market:
     rate(currency, date): base currency per unit, None when unknown. price(asset, date): in the asset's
     currency, None when it never had one. currencies: of the assets; where one is missing, an asset is taken
     to be in the currency it is booked in. names: how assets are called in reasons and errors.
+    traded(asset, date): whether the price is of that very day and not carried to it.
     """
 
     base_currency: str
@@ -44,6 +50,7 @@ class Market:
     price: PriceOn
     currencies: Mapping[int, str]
     names: Mapping[int, str]
+    traded: TradedOn = always_traded
 
     def name(self, asset: int) -> str:
         return self.names.get(asset, f"asset {asset}")

@@ -203,7 +203,8 @@ def read_number(text: str, digits: Digits, significant: int | None) -> tuple[Dec
     return kept, kept != value
 
 
-read_repeated_number = lru_cache(maxsize=1 << 18)(read_number)
+# Some 400 bytes a number, kept as long as the process lives.
+read_repeated_number = lru_cache(maxsize=1 << 16)(read_number)
 
 
 def round_number(value: Decimal, digits: Digits, significant: int | None) -> Decimal:

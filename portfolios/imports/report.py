@@ -5,6 +5,8 @@ from typing import Any
 
 MAX_VALUE_LENGTH = 200
 
+Cells = dict[str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Reject:
@@ -30,7 +32,10 @@ class Reject:
 
 @dataclass
 class ImportReport:
-    """The answer of every import. `notes` say what was done to rows that were accepted."""
+    """The answer of every import. `notes` say what was done to rows that were accepted.
+
+    `samples` are the first rows of each kind as plain cells, in a preview only.
+    """
 
     read: int = 0
     created: int = 0
@@ -38,6 +43,11 @@ class ImportReport:
     unchanged: int = 0
     rejected: list[Reject] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    samples: dict[str, list[Cells]] = field(default_factory=dict)
+
+    @property
+    def rejected_count(self) -> int:
+        return len(self.rejected)
 
     @property
     def is_usable(self) -> bool:
@@ -54,5 +64,5 @@ class ImportReport:
     def summary(self) -> str:
         return (
             f"{self.read} read, {self.created} created, {self.updated} updated, "
-            f"{self.unchanged} unchanged, {len(self.rejected)} rejected"
+            f"{self.unchanged} unchanged, {self.rejected_count} rejected"
         )

@@ -34,6 +34,7 @@ _GZIP_MAGIC, _PARQUET_MAGIC, _ZIP_MAGIC = b"\x1f\x8b", b"PAR1", b"PK\x03\x04"
 # Workbooks of old Excel, and new ones behind a password.
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0"
 _BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 # What `surrogateescape` makes of a byte that is not UTF-8.
 _BAD_BYTE = re.compile("[\udc80-\udcff]")
 
@@ -142,6 +143,8 @@ def open_table(path: Path, max_bytes: int) -> Iterator[Table]:
             elif magic == _OLE_MAGIC:
                 reason = "an Excel file that is old or has a password; save it as .xlsx without one"
                 raise TableError(Reject(1, "", "", reason))
+            elif magic.startswith(_UTF16_BOMS):
+                raise TableError(Reject(1, "", "", "the text is UTF-16; save it as UTF-8"))
             elif head.removeprefix(_BOM).lstrip()[:1] in (b"{", b"["):
                 header, lines = document_table(stream, max_bytes)
                 yield Table(header, lines, is_typed=True)

@@ -2,8 +2,8 @@
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from portfolio_site.kernel.canonical import sha256_of
 from portfolios.imports.cells import EXACT, MONEY, PRICE, QUANTITY, Row, round_number
@@ -25,6 +25,8 @@ REQUIRED = (
 )
 OPTIONAL = ("settle_date", "fx_rate", "counter_amount", "counter_currency", "note")
 
+# Asked for on every row, and worked out anew by each question to the enumeration.
+KINDS, STATUSES = tuple(TransactionKind.values), tuple(TransactionStatus.values)
 TRADES = {"buy", "sell", "short", "cover"}
 TRANSFERS = {"transfer_in", "transfer_out"}
 WITH_QUANTITY = TRADES | TRANSFERS | {"dividend"}
@@ -34,8 +36,7 @@ UNSETTLED = {TransactionStatus.DRAFT, TransactionStatus.PENDING}
 CENT = Decimal("0.01")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransactionRow:
+class TransactionRow(NamedTuple):
     line: int
     portfolio: str
     kind: str
@@ -91,8 +92,8 @@ def read_transaction(
     currency: Callable[[str, str], str],
 ) -> TransactionRow:
     """`asset()` finds what the symbol means, `currency(column, default)` the currency. Raises CellError."""
-    kind = row.choice("kind", TransactionKind.values)
-    status = row.choice("status", TransactionStatus.values, default=TransactionStatus.SETTLED)
+    kind = row.choice("kind", KINDS)
+    status = row.choice("status", STATUSES, default=TransactionStatus.SETTLED)
     trade_date = row.given("trade_date", row.date("trade_date"))
     if trade_date > today and status not in UNSETTLED:
         raise row.error("trade_date", "lies in the future, which only a pending or draft row may")

@@ -49,6 +49,9 @@ class ImportCommand(BaseCommand):
             default="abort",
             help="abort (default): a bad row, and nothing is written; skip: the good rows are written",
         )
+        parser.add_argument(
+            "--preview", action="store_true", help="say what the import would do and write nothing"
+        )
         add_format_argument(parser)
         add_user_argument(parser)
 
@@ -59,17 +62,29 @@ class ImportCommand(BaseCommand):
         self.options = options
         actor = named_user(options["user"])
         try:
-            report = self.import_file(options["file"], actor=actor, on_error=options["on_error"])
+            report = self.import_file(
+                options["file"], actor=actor, on_error=options["on_error"], preview=options["preview"]
+            )
         except FileError as error:
             raise CommandError(str(error)) from error
         if options["format"] == "json":
-            self.stdout.write(json.dumps(report.as_json(), ensure_ascii=False))
+            samples = {"samples": report.samples} if options["preview"] else {}
+            self.stdout.write(json.dumps({**report.as_json(), **samples}, ensure_ascii=False))
         else:
-            for reject in report.rejected:
-                self.stderr.write(str(reject))
-            for note in report.notes:
-                self.stdout.write(note)
-            self.stdout.write(report.summary())
+            self._write_text(report)
         has_failed = report.rejected and (options["on_error"] == "abort" or not report.is_usable)
         if has_failed:
-            raise CommandError(f"{len(report.rejected)} rejected, nothing was written")
+            raise CommandError(f"{report.rejected_count} rejected, nothing was written")
+
+    def _write_text(self, report: ImportReport) -> None:
+        for reject in report.rejected:
+            self.stderr.write(str(reject))
+        for note in report.notes:
+            self.stdout.write(note)
+        for kind, rows in report.samples.items():
+            for row in rows:
+                cells = (f"{name} {cell}" for name, cell in row.items() if cell)
+                self.stdout.write(f"would be {kind}: {', '.join(cells)}")
+        self.stdout.write(report.summary())
+        if self.options["preview"]:
+            self.stdout.write("a preview: nothing was written")

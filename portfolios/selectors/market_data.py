@@ -1,15 +1,24 @@
 """Prices, exchange rates and interest rates as arrays."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from portfolio_site.kernel.columns import read_columns
-from portfolios.models import CorporateAction, CorporateActionKind, ExchangeRate, InterestRate, PriceBar
+from portfolios.models import (
+    Asset,
+    CorporateAction,
+    CorporateActionKind,
+    ExchangeRate,
+    InterestRate,
+    PriceBar,
+)
 
 Series = tuple[np.ndarray, np.ndarray]
+FIGURES = ("high", "low", "close", "volume")
 
 
 @dataclass(frozen=True)
@@ -62,16 +71,62 @@ def splits_of(asset_ids: Iterable[int]) -> dict[int, list[Split]]:
 
 def bars_of(asset_ids: Iterable[int], through: dt.date) -> dict[int, Bars]:
     """The bars of each asset up to a day; assets without any are left out."""
-    ids = sorted(set(asset_ids))
-    rows = PriceBar.objects.filter(asset__in=ids, date__lte=through).order_by("asset_id", "date")
-    data = read_columns(rows, "asset", "date", "high", "low", "close", "volume", "adjusted_through")
-    splits = splits_of(ids)
-    starts = np.searchsorted(data["asset"], ids, side="left")
-    ends = np.searchsorted(data["asset"], ids, side="right")
+    rows = _bar_rows(asset_ids).filter(date__lte=through)
+    return _bars_by_asset(read_columns(rows, "asset", "date", *FIGURES, "adjusted_through"))
+
+
+def recent_bars_of(
+    asset_ids: Iterable[int],
+    through: dt.date,
+    *,
+    since: dt.date,
+    figures_since: dt.date,
+    days: Collection[dt.date] = (),
+) -> dict[int, Bars]:
+    """Of each asset the bars from `since` on, and those of single earlier `days`.
+
+    High, low and volume are read from `figures_since` on and unknown before.
+    """
+    rows = _bar_rows(asset_ids).filter(Q(date__gte=since) | Q(date__in=days), date__lte=through)
+    data = read_columns(rows, "asset", "date", "close", "adjusted_through")
+    figures = [name for name in FIGURES if name != "close"]
+    recent = read_columns(rows.filter(date__gte=figures_since), *figures)
+    is_recent = data["date"] >= np.datetime64(figures_since)
+    for name, values in recent.items():
+        data[name] = np.full(len(is_recent), np.nan)
+        data[name][is_recent] = values
+    return _bars_by_asset(data)
+
+
+def first_bar_days(asset_ids: Iterable[int]) -> dict[int, dt.date]:
+    """The day of each asset's first bar; assets without any are left out."""
+    bars = PriceBar.objects.filter(asset=OuterRef("pk")).order_by("date").values("date")
+    assets = Asset.objects.filter(pk__in=list(asset_ids)).annotate(first=Subquery(bars[:1]))
+    return dict(assets.filter(first__isnull=False).values_list("pk", "first"))
+
+
+def last_bar_days(asset_ids: Iterable[int], days: Sequence[dt.date]) -> set[dt.date]:
+    """The days of the assets' last bars on or before each of `days`."""
+    bars = PriceBar.objects.filter(asset=OuterRef("pk")).order_by("-date").values("date")
+    lasts = {f"last_{place}": Subquery(bars.filter(date__lte=day)[:1]) for place, day in enumerate(days)}
+    found = Asset.objects.filter(pk__in=list(asset_ids)).annotate(**lasts).values_list(*lasts)
+    return {day for row in found for day in row if day is not None}
+
+
+def _bar_rows(asset_ids: Iterable[int]) -> QuerySet[PriceBar]:
+    return PriceBar.objects.filter(asset__in=sorted(set(asset_ids))).order_by("asset_id", "date")
+
+
+def _bars_by_asset(data: Mapping[str, np.ndarray]) -> dict[int, Bars]:
+    assets, dates = data["asset"], data["date"]
+    if np.any((np.diff(assets) < 0) | ((np.diff(assets) == 0) & (np.diff(dates).astype(int) <= 0))):
+        raise ValueError("bars must ascend by asset and date")
+    ids, starts = np.unique(assets, return_index=True)
+    splits = splits_of(ids.tolist())
+    edges = [*starts.tolist(), len(assets)]
     return {
         asset_id: _bars({name: values[start:end] for name, values in data.items()}, splits.get(asset_id, []))
-        for asset_id, start, end in zip(ids, starts, ends, strict=True)
-        if end > start
+        for asset_id, start, end in zip(ids.tolist(), edges[:-1], edges[1:], strict=True)
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from django.conf import settings
-from django.db.models import Count, Max, OuterRef, Q, Subquery
+from django.db.models import Count, Max, OuterRef, Q, QuerySet, Subquery
 
 from portfolio_site.kernel import clock
 from portfolio_site.kernel.columns import read_columns
@@ -23,6 +23,7 @@ from portfolios.models import (
     Transaction,
     TransactionStatus,
 )
+from portfolios.selectors.derived_assets import derived_assets
 
 PRICE, EXCHANGE_RATE, INTEREST_RATE = "price", "exchange_rate", "interest_rate"
 SATURDAY = 5
@@ -80,9 +81,13 @@ def staleness_report(day: dt.date | None = None) -> list[Staleness]:
 
 
 def last_price_days(through: dt.date) -> list[tuple[str, dt.date | None]]:
-    """The symbol of each active asset and the day of its last bar; None without one."""
-    rows = Asset.objects.filter(is_active=True).annotate(last=_last_bar("date", through))
+    """The symbol of each active asset with its own prices, and the day of its last bar; None without one."""
+    rows = _priced_assets().annotate(last=_last_bar("date", through))
     return list(rows.order_by("symbol", "exchange").values_list("symbol", "last"))
+
+
+def _priced_assets() -> QuerySet[Asset]:
+    return Asset.objects.filter(is_active=True).exclude(pk__in=derived_assets())
 
 
 def _last_bar(column: str, through: dt.date) -> Subquery:
@@ -131,7 +136,7 @@ def _prices(day: dt.date) -> list[Staleness]:
         ),
         distinct=True,
     )
-    rows = Asset.objects.filter(is_active=True).annotate(
+    rows = _priced_assets().annotate(
         last=_last_bar("date", day), last_source=_last_bar("source", day), users=users
     )
     return [

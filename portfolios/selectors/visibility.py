@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.db.models import Q, QuerySet
 
-from portfolios.models import AuditEvent, Portfolio, PortfolioAccess, PortfolioRole
+from portfolios.models import AuditEvent, FileUpload, Portfolio, PortfolioAccess, PortfolioRole
 
 VIEW_ALL = "portfolios.view_all_portfolios"
 User = AbstractUser | AnonymousUser
@@ -35,6 +35,12 @@ def limited_to(user: User, rows: QuerySet[Any], path: str = "portfolio") -> Quer
 
 def visible_audit_events(user: User) -> QuerySet[AuditEvent]:
     return limited_to(user, AuditEvent.objects.select_related("portfolio"))
+
+
+def visible_uploads(user: User) -> QuerySet[FileUpload]:
+    """Superusers and auditors see all uploads, others their own."""
+    uploads = FileUpload.objects.select_related("uploaded_by", "batch")
+    return uploads if sees_everything(user) else uploads.filter(uploaded_by=user.pk)
 
 
 def has_role(user: User, portfolio: Portfolio, *roles: PortfolioRole) -> bool:

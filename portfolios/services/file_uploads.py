@@ -5,6 +5,7 @@ that becomes true together with the rows. A worker that is killed leaves the upl
 the message that is delivered again imports them; a message delivered twice finds it settled.
 """
 
+import datetime as dt
 import hashlib
 import json
 import logging
@@ -17,24 +18,23 @@ from typing import Any
 
 from celery import current_app
 from django.conf import settings
-from django.contrib.auth.models import AbstractUser, AnonymousUser, User
+from django.contrib.auth.models import AbstractUser, User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import QuerySet
 
 from portfolio_site.kernel import clock
 from portfolios.imports.layouts import AUTO, known_layouts
 from portfolios.imports.table import FileError
 from portfolios.models import FileUpload, UploadStatus
-from portfolios.selectors.visibility import sees_everything
 from portfolios.services.audit import audit_append
 from portfolios.services.import_assets import AssetImport
-from portfolios.services.import_batches import FileImport, FileReport, ImportWatch
 from portfolios.services.import_corporate_actions import CorporateActionImport
 from portfolios.services.import_exchange_rates import ExchangeRateImport
 from portfolios.services.import_interest_rates import InterestRateImport
 from portfolios.services.import_prices import PriceImport
 from portfolios.services.import_transactions import TransactionImport
+from portfolios.services.imports.flow import FileImport, ImportWatch
+from portfolios.services.imports.reports import FileReport
 
 logger = logging.getLogger(__name__)
 
@@ -119,12 +119,6 @@ for _target in (
     ),
 ):
     upload_target_register(_target)
-
-
-def visible_uploads(user: AbstractUser | AnonymousUser) -> QuerySet[FileUpload]:
-    """Superusers and auditors see all uploads, others their own."""
-    uploads = FileUpload.objects.select_related("uploaded_by", "batch")
-    return uploads if sees_everything(user) else uploads.filter(uploaded_by=user.pk)
 
 
 def upload_receive(
@@ -217,6 +211,23 @@ def upload_discard(upload: FileUpload, *, actor: User) -> None:
             raise UploadError("This upload is finished already.")
         _audit("discarded", upload, actor)
     _remove_files(upload)
+
+
+def uploads_expire(age: dt.timedelta) -> int:
+    """Forget the files that nobody has confirmed since they came in, longer ago than `age`; their number."""
+    expired = 0
+    for upload in FileUpload.objects.filter(status__in=WAITING, created_at__lt=clock.now() - age):
+        with transaction.atomic():
+            # It may be confirmed at this moment; whoever is first decides.
+            is_waiting = FileUpload.objects.filter(pk=upload.pk, status__in=WAITING).update(
+                status=UploadStatus.DISCARDED, finished_at=clock.now()
+            )
+            if is_waiting:
+                _audit("expired", upload, None)
+        if is_waiting:
+            _remove_files(upload)
+            expired += 1
+    return expired
 
 
 def upload_run(upload_id: int) -> None:

@@ -13,8 +13,11 @@ from portfolios.imports.cells import QUANTITY, Row
 from portfolios.models import Asset, AssetClass, ChangeCause, PriceBar
 from portfolios.models.assets import DEFAULT_LOT_SIZES
 from portfolios.services.audit import Actor
-from portfolios.services.import_batches import Cells, Changes, FileImport, FileReport, OnError
-from portfolios.services.import_lookups import CurrencyLookup
+from portfolios.services.imports.changes import Changes
+from portfolios.services.imports.flow import FileImport
+from portfolios.services.imports.importer import OnError
+from portfolios.services.imports.lookups import CurrencyLookup
+from portfolios.services.imports.reports import Cells, FileReport
 from portfolios.services.staleness import mark_assets_stale
 
 PATTERNS = {
@@ -86,6 +89,7 @@ class AssetImport(FileImport[AssetRow]):
 
     def write(self, changes: Changes[AssetRow]) -> None:
         Asset.objects.bulk_create(_new_asset(row) for row in changes.created)
+        self.added = [row.symbol for row in changes.created]
         self.before: dict[str, dict[str, Any]] = {}
         self.after: dict[str, dict[str, Any]] = {}
         restated = []
@@ -101,9 +105,8 @@ class AssetImport(FileImport[AssetRow]):
         bars = PriceBar.objects.filter(asset__in=restated).order_by()
         mark_assets_stale(dict(bars.values_list("asset").annotate(Min("date"))), ChangeCause.PARAMETER)
 
-    def audit(self, changes: Changes[AssetRow]) -> None:
-        created = [row.symbol for row in changes.created]
-        self.append_audit(before=self.before, after={"created": created, "changed": self.after})
+    def audit(self) -> None:
+        self.append_audit(before=self.before, after={"created": self.added, "changed": self.after})
 
     def cells_of(self, record: AssetRow) -> Cells:
         cells = super().cells_of(record)

@@ -10,16 +10,11 @@ from portfolio_site.kernel.bulk import bulk_upsert
 from portfolios.imports.cells import PRICE, CellError, Digits, Row, read_number, round_number
 from portfolios.models import ChangeCause, CorporateAction, CorporateActionKind
 from portfolios.services.audit import Actor
-from portfolios.services.import_batches import (
-    Cells,
-    Changes,
-    FileImport,
-    FileReport,
-    OnError,
-    columns_of,
-    first_days,
-)
-from portfolios.services.import_lookups import AssetLookup
+from portfolios.services.imports.changes import Changes, columns_of, first_days
+from portfolios.services.imports.flow import FileImport
+from portfolios.services.imports.importer import OnError
+from portfolios.services.imports.lookups import AssetLookup
+from portfolios.services.imports.reports import Cells, FileReport
 from portfolios.services.staleness import mark_assets_stale
 
 KEY = ("asset", "ex_date", "kind")

@@ -12,15 +12,11 @@ from portfolios.imports.report import Reject
 from portfolios.imports.table import Table, TableError
 from portfolios.models import ExchangeRate
 from portfolios.services.audit import Actor
-from portfolios.services.import_batches import (
-    Changes,
-    FileImport,
-    FileReport,
-    OnError,
-    columns_of,
-    note_earliest,
-)
-from portfolios.services.import_lookups import CurrencyLookup
+from portfolios.services.imports.changes import Changes, columns_of, note_earliest
+from portfolios.services.imports.flow import FileImport
+from portfolios.services.imports.importer import OnError
+from portfolios.services.imports.lookups import CurrencyLookup
+from portfolios.services.imports.reports import FileReport
 from portfolios.services.staleness import mark_currencies_stale
 
 LONG_COLUMNS = ("date", "base", "quote", "rate")

@@ -9,14 +9,10 @@ from portfolio_site.kernel.bulk import bulk_upsert
 from portfolios.imports.cells import PRICE, Row
 from portfolios.models import InterestRate
 from portfolios.services.audit import Actor
-from portfolios.services.import_batches import (
-    Changes,
-    FileImport,
-    FileReport,
-    OnError,
-    columns_of,
-    note_earliest,
-)
+from portfolios.services.imports.changes import Changes, columns_of, note_earliest
+from portfolios.services.imports.flow import FileImport
+from portfolios.services.imports.importer import OnError
+from portfolios.services.imports.reports import FileReport
 from portfolios.services.staleness import mark_series_stale
 
 

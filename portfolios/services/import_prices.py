@@ -10,17 +10,13 @@ from typing import NamedTuple
 from portfolio_site.kernel.bulk import bulk_upsert
 from portfolios.imports.cells import PRICE, QUANTITY, Row
 from portfolios.models import ChangeCause, CorporateAction, CorporateActionKind, PriceBar
+from portfolios.selectors.derived_assets import derived_assets
 from portfolios.services.audit import Actor
-from portfolios.services.import_batches import (
-    Cells,
-    Changes,
-    FileImport,
-    FileReport,
-    OnError,
-    columns_of,
-    note_earliest,
-)
-from portfolios.services.import_lookups import AssetLookup
+from portfolios.services.imports.changes import Changes, columns_of, note_earliest
+from portfolios.services.imports.flow import FileImport
+from portfolios.services.imports.importer import OnError
+from portfolios.services.imports.lookups import AssetLookup
+from portfolios.services.imports.reports import Cells, FileReport
 from portfolios.services.staleness import mark_assets_stale
 
 FIGURES = ("open", "high", "low", "close", "volume")
@@ -63,16 +59,20 @@ class PriceImport(FileImport[Bar]):
         self.source = source
         self.split_adjusted = split_adjusted
         self.assets = AssetLookup()
+        self.derived = derived_assets()
         # The last day of each asset in the file, when its prices are adjusted: the source could know every
         # split up to that day, and no later one.
         self.adjusted_through: dict[int, dt.date] = {}
         self.stale_from: dict[int, dt.date] = {}
 
     def parse(self, row: Row) -> Bar:
+        asset = self.assets.find(row)
+        if asset.pk in self.derived:
+            raise row.error("symbol", f"has no prices of its own: {self.derived[asset.pk]}")
         # Bars that contradict themselves (high below low) are kept: defects of a source are facts about it.
         return Bar(
             line=row.line,
-            asset=self.assets.find(row).pk,
+            asset=asset.pk,
             date=row.past_date("date", self.today),
             open=row.positive_number("open", PRICE),
             high=row.positive_number("high", PRICE),
@@ -101,7 +101,7 @@ class PriceImport(FileImport[Bar]):
             if stored is None:
                 changes.created.append(bar)
             elif stored.figures == figures and _is_known(stored.through, through):
-                changes.leave(bar)
+                changes.unchanged.append(bar)
                 continue
             else:
                 changes.updated.append(bar)

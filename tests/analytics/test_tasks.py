@@ -100,6 +100,19 @@ def test_messages_are_json_and_carry_ids_only(house: House, broker: Celery) -> N
     ]
 
 
+def test_what_a_person_waits_for_does_not_queue_behind_the_night(house: House, broker: Celery) -> None:
+    nightly = run_create()
+    assert nightly is not None
+    tasks.run_dispatch(nightly.pk)
+    asked = run_request(actor=make.make_user(), portfolio_codes=["HOME"])
+    tasks.run_dispatch(asked.pk)
+    for queue, expected in ((settings.COMPUTE_QUEUE, nightly), (settings.INTERACTIVE_QUEUE, asked)):
+        chunks = [
+            body_of(m)[1] for m in messages(broker, queue) if body_of(m)[0] == "analytics.chunk_compute"
+        ]
+        assert sorted(chunks) == [[expected.pk, chunk.pk] for chunk in expected.chunks.order_by("pk")]
+
+
 def body_of(message: Any) -> tuple[str, Any, Any]:
     assert message.content_type == "application/json"
     arguments, named, _ = json.loads(message.body)

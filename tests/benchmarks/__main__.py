@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 PREFIX = "bench_"
+HEAD = f"  {'work':<62} {'cost':>11}   {'floor':<46} {'cost':>11} {'ratio':>9} {'required':>9}"
 
 
 def main(wanted: list[str]) -> int:
@@ -16,11 +17,12 @@ def main(wanted: list[str]) -> int:
         print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(sorted(modules))}", file=sys.stderr)
         return 2
     for topic in wanted or sorted(modules):
-        print(f"\n{topic}")
+        print(f"\n{topic}\n{HEAD}")
         for result in importlib.import_module(f"{__package__}.{modules[topic]}").main():
             print(
-                f"  {result.name:<52} {result.seconds:10.4f} s   {result.ratio:8.2f} x   "
-                f"{result.floor} ({result.floor_seconds:.4f} s)",
+                f"  {result.name:<62} {result.seconds:9.3f} {result.unit:<2}  {result.floor:<46} "
+                f"{result.floor_seconds:9.3f} {result.unit:<2}{result.ratio:8.3f} x {result.required:>9}  "
+                f"{result.verdict}",
                 flush=True,
             )
     return 0

@@ -86,7 +86,7 @@ def test_the_last_day_is_complete(demo_house: DemoHouse) -> None:
         assert last["quality"].keys() == {"return_5y"}
         risk = demo_house.of("risk", portfolio=code).iloc[-1]
         assert risk["effective_bets"] >= 1
-        assert risk["quality"].keys() <= {"risk_level", "effective_bets"}  # notes on figures that are there
+        assert risk["quality"].keys() <= {"risk_level"}  # a note on a figure that is there
 
 
 def test_every_row_says_who_made_it(demo_house: DemoHouse) -> None:

@@ -137,6 +137,25 @@ class TestImports:
         out, err, failure = run(command, path, *options, "--on-error", "skip", "--format", "json")
         assert (json.loads(out)["created"], len(json.loads(out)["rejected"]), failure) == (1, 1, "")
 
+    def test_preview_says_what_would_be_and_writes_nothing(
+        self, tmp_path: Path, command: str, options: list[str], header: str, good: str, bad: str, wrong: Any
+    ) -> None:
+        path = str(write_file(tmp_path, header, good))
+        with nothing_written():
+            out, err, failure = run(command, path, *options, "--preview")
+            first, *_, summary, last = out.splitlines()
+            assert first.startswith("would be created: line 2, ")
+            assert summary == "1 read, 1 created, 0 updated, 0 unchanged, 0 rejected"
+            assert (last, err, failure) == ("a preview: nothing was written", "", "")
+            [row] = json.loads(run(command, path, *options, "--preview", "--format", "json")[0])["samples"][
+                "created"
+            ]
+            assert row["line"] == "2"
+            bad_path = str(write_file(tmp_path, header, good, bad, name="bad.csv"))
+            _, err, failure = run(command, bad_path, *options, "--preview")
+            assert err.startswith(f"line 3, column {wrong[0]}: {wrong[1]}")
+            assert failure == "1 rejected, nothing was written"
+
     def test_missing_and_headless_files(
         self, tmp_path: Path, command: str, options: list[str], header: str, good: str, bad: str, wrong: Any
     ) -> None:

@@ -13,8 +13,6 @@ from kombu import pools
 
 from portfolio_site.celery import app
 
-QUEUE = "celery"
-
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Celery]:
@@ -46,16 +44,14 @@ def _reconnect() -> None:
     app.amqp._producer_pool = None
 
 
-def messages(celery: Celery) -> list[Any]:
-    """Take all messages that wait."""
+def messages(celery: Celery, *names: str) -> list[Any]:
+    """Take all messages that wait, in the queues of these names or in all."""
     found = []
-    with (
-        celery.connection_for_read() as connection,
-        connection.SimpleQueue(QUEUE) as queue,
-        suppress(queue.Empty),
-    ):
-        while True:
-            message = queue.get(block=False)
-            message.ack()
-            found.append(message)
+    with celery.connection_for_read() as connection:
+        for name in names or celery.amqp.queues:
+            with connection.SimpleQueue(celery.amqp.queues[name]) as queue, suppress(queue.Empty):
+                while True:
+                    message = queue.get(block=False)
+                    message.ack()
+                    found.append(message)
     return found

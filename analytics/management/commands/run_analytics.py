@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from analytics.management.commands._output import date_argument, progress_bar, solver_silence
 from analytics.models import AnalyticsRun, RunStatus
 from analytics.services.planning import SECTIONS
-from analytics.services.runs import RunError, run_create, run_execute
+from analytics.services.runs import RunError, run_create, run_execute, run_retry
 
 
 class Command(BaseCommand):
@@ -25,9 +25,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "--only", default="", metavar="SECTIONS", help=f"comma-separated: {', '.join(SECTIONS)}"
         )
+        parser.add_argument(
+            "--retry", type=int, metavar="RUN", help="compute again what failed of this run, and nothing else"
+        )
         parser.add_argument("--format", choices=("text", "json"), default="text")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["retry"] is not None:
+            self.retry(options)
+            return
         if options["date"] and (options["from_date"] or options["to_date"]):
             raise CommandError("--date goes without --from and --to.")
         try:
@@ -38,6 +44,15 @@ class Command(BaseCommand):
                 only=[part.strip() for part in options["only"].split(",") if part.strip()],
                 keep_empty=False,
             )
+        except RunError as error:
+            raise CommandError(str(error)) from error
+        self.execute_run(run, options["format"])
+
+    def retry(self, options: dict[str, Any]) -> None:
+        if any(options[name] for name in ("date", "from_date", "to_date", "portfolio", "only")):
+            raise CommandError("--retry goes with no other choice of what to compute.")
+        try:
+            run = run_retry(options["retry"])
         except RunError as error:
             raise CommandError(str(error)) from error
         self.execute_run(run, options["format"])

@@ -3,10 +3,16 @@
 import json
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from portfolios.management.arguments import add_format_argument, add_user_argument, named_user
 from portfolios.services.feeds import UnknownFeed, feeds_refresh
+
+NO_FEEDS = (
+    "PRICE_FEEDS names no feed, so nothing was fetched. Set it to name=kind:location, separated by commas, "
+    "such as ecb=ecb:https://www.ecb.europa.eu/stats/eurofxref/eurofxref-hist.zip"
+)
 
 
 class Command(BaseCommand):
@@ -30,6 +36,8 @@ class Command(BaseCommand):
         if options["format"] == "json":
             self.stdout.write(json.dumps(report.as_json(), ensure_ascii=False))
         else:
+            if not report.lines and not settings.PRICE_FEEDS:
+                self.stdout.write(NO_FEEDS)
             for line in report.lines:
                 stream = self.stderr if line.has_failed else self.stdout
                 stream.write(str(line))

@@ -10,6 +10,9 @@ from analytics.calculations.drawdowns import (
     drawdowns,
     max_drawdown,
     max_drawdown_duration,
+    trailing_calmar_ratio,
+    trailing_drawdown_durations,
+    trailing_drawdowns,
 )
 from analytics.calculations.returns import simple_returns
 
@@ -21,8 +24,7 @@ def returns_of(*levels):
 
 
 def duration(returns, first_day=1):
-    days = first_day + np.arange(len(returns), dtype=float)
-    return max_drawdown_duration(returns, days, np.array(first_day - 1.0))
+    return max_drawdown_duration(returns, first_day - 1.0 + np.arange(len(returns) + 1.0))
 
 
 def test_case_b12_levels_after_a_fall_to_a_quarter():
@@ -58,8 +60,7 @@ def test_a_loss_on_the_first_day_counts_from_the_level_before():
 def test_duration_is_in_calendar_days_from_the_last_day_at_the_top():
     # Fri 4: 110, Mon 7: 110, Tue 8: 90, Mon 14: 111, Tue 15: 100
     r = returns_of(100, 110, 110, 90, 111, 100)
-    days = np.array([4.0, 7.0, 8.0, 14.0, 15.0])
-    assert max_drawdown_duration(r, days, np.array(3.0)) == 7
+    assert max_drawdown_duration(r, np.array([3.0, 4.0, 7.0, 8.0, 14.0, 15.0])) == 7
 
 
 def test_no_drawdown_lasts_no_day_and_has_no_calmar_ratio():
@@ -70,17 +71,10 @@ def test_no_drawdown_lasts_no_day_and_has_no_calmar_ratio():
 
 
 def test_padding_stands_for_the_level_before_the_first_return():
-    r, days = RETURNS[0], np.arange(700.0)
-    padding = np.full(56, np.nan)
-    padded = np.concatenate([padding, r])
-    start = np.array(-3.0)
+    r = RETURNS[0]
+    padded = np.concatenate([np.full(56, np.nan), r])
     assert max_drawdown(padded) == max_drawdown(r)
     assert current_drawdown(padded) == current_drawdown(r)
-    assert max_drawdown_duration(padded, np.concatenate([padding, days]), start) == max_drawdown_duration(
-        r, days, start
-    )
-    fall = np.array([np.nan, np.nan, -0.1])
-    assert max_drawdown_duration(fall, np.array([np.nan, np.nan, 5.0]), start) == 8
 
 
 @pytest.mark.parametrize("figure", [max_drawdown, current_drawdown, calmar_ratio])
@@ -103,9 +97,35 @@ def test_duration_agrees_with_a_plain_search(seed, n):
     level = np.concatenate([[1.0], np.cumprod(1 + r)])
     day = np.concatenate([[0.0], days])
     fall = [1 - level[k] / level[: k + 1].max() for k in range(n + 1)]
-    trough = int(np.argmax(fall))
+    trough = next(k for k in range(n + 1) if fall[k] >= max(fall) - 1e-12)
     top = level[: trough + 1].max()
     begin = max(k for k in range(trough + 1) if level[k] >= top * (1 - 1e-12))
     end = next((k for k in range(trough, n + 1) if level[k] >= top * (1 - 1e-12)), n)
-    assert max_drawdown_duration(r, days, np.array(0.0)) == day[end] - day[begin]
+    assert max_drawdown_duration(r, day) == day[end] - day[begin]
     assert max_drawdown(r) == pytest.approx(max(fall), abs=1e-15)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.sampled_from([1, 2, 3, 7, 20, None]))
+def test_each_trailing_figure_is_that_of_its_window(seed, n, window):
+    rng = np.random.default_rng(seed)
+    r = rng.choice([-0.02, 0.0, 0.01, 0.03], n)
+    days = np.concatenate([[0.0], np.cumsum(rng.integers(1, 5, n))])
+    deepest, current = trailing_drawdowns(r, window)
+    calmar = trailing_calmar_ratio(r, deepest, window)
+    lasted = trailing_drawdown_durations(r, days, deepest, window)
+    for row in range(n):
+        first = 0 if window is None else max(row + 1 - window, 0)
+        within = r[first : row + 1]
+        assert deepest[row] == pytest.approx(max_drawdown(within), abs=1e-14)
+        assert current[row] == pytest.approx(current_drawdown(within), abs=1e-14)
+        assert lasted[row] == max_drawdown_duration(within, days[first : row + 2])
+        assert calmar[row] == pytest.approx(float(calmar_ratio(within)), rel=1e-10, nan_ok=True)
+    shorter = trailing_drawdowns(r[: n // 2 + 1], window)
+    np.testing.assert_array_equal(shorter, [deepest[: n // 2 + 1], current[: n // 2 + 1]])
+
+
+def test_windows_after_a_total_loss_start_anew():
+    r = np.array([0.1, -1.0, 0.2, -0.1, 0.05])
+    deepest, current = trailing_drawdowns(r, 2)
+    np.testing.assert_allclose(deepest, [0, 1, 1, 0.1, 0.1], atol=1e-15)
+    np.testing.assert_allclose(current, [0, 1, 1, 0.1, 0.055], atol=1e-15)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analytics.calculations.risk_class import friday_returns, risk_classes, risk_level, weekly_volatility
+from analytics.calculations.risk_class import friday_returns, risk_classes, risk_levels, weekly_volatility
 
 NAN = np.nan
 
@@ -29,6 +29,11 @@ def days(*texts):
 )
 def test_class_limits(volatility, expected):
     assert risk_classes(np.array([volatility])) == expected
+
+
+def risk_level(risk_class, hhi, drawdown):
+    labels, causes = risk_levels(*(np.array([float(x)]) for x in (risk_class, hhi, drawdown)))
+    return labels[0], causes[0]
 
 
 def test_unknown_volatility_has_no_class_and_no_label():

@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.calculations.risk_contributions import (
-    effective_bets,
     historical_var_contributions,
     normal_var_contributions,
     volatility_contributions,
@@ -110,38 +109,9 @@ def test_a_flat_series_has_no_spread_to_share():
     for found in contributions_of(weights, flat).values():
         assert np.isnan(found.component).all()
         assert np.isnan(found.percentage).all()
-    assert np.isnan(effective_bets(weights, np.cov(flat)))
 
 
 def test_a_tail_that_gains_has_no_loss_to_share():
     found = historical_var_contributions(np.array([1.0]), np.linspace(0.001, 0.01, 300)[None], 0.95)
     assert found.total < 0
     assert np.isnan(found.component).all()
-
-
-def test_effective_bets_by_hand():
-    """Two assets, equal variances, correlation 0: two bets; one held: one; variances 4 : 1, one fifth."""
-    assert effective_bets(np.array([0.5, 0.5]), np.eye(2)) == pytest.approx(2)
-    assert effective_bets(np.array([1.0, 0.0]), np.eye(2)) == pytest.approx(1)
-    p = np.array([0.8, 0.2])
-    assert effective_bets(np.array([0.5, 0.5]), np.diag([4.0, 1.0])) == pytest.approx(np.exp(-p @ np.log(p)))
-    assert effective_bets(np.array([0.7]), np.array([[0.01]])) == pytest.approx(1)
-    assert np.isnan(effective_bets(np.empty(0), np.empty((0, 0))))
-
-
-def test_two_assets_that_are_one_are_one_bet():
-    twice = RETURNS[[0, 0]]
-    assert effective_bets(np.array([0.5, 0.5]), np.cov(twice)) == pytest.approx(1)
-    # Long and short of the same leave nothing that moves.
-    assert np.isnan(effective_bets(np.array([0.5, -0.5]), np.cov(twice)))
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.floats(0.01, 100))
-def test_effective_bets_lie_between_one_and_the_number_of_positions(seed, assets, k):
-    random = np.random.default_rng(seed)
-    covariance = np.atleast_2d(np.cov(random.normal(0.0, 0.01, (assets, 100))))
-    weights, order = random.uniform(0.1, 1.0, assets), random.permutation(assets)
-    bets = effective_bets(weights, covariance)
-    assert 1 - 1e-9 <= bets <= assets + 1e-9
-    assert effective_bets(k * weights, covariance) == pytest.approx(bets, rel=1e-9)
-    assert effective_bets(weights[order], covariance[np.ix_(order, order)]) == pytest.approx(bets, rel=1e-7)

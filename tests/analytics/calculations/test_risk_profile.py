@@ -39,7 +39,6 @@ COLUMNS = {
     "observations",
 }
 NOTES = {
-    "effective_bets",
     "risk_level",
     "risk_class",
     "observations",
@@ -129,7 +128,7 @@ def test_tail_figures_of_one_day_and_one_month():
             assert figures[f"var_{level}_{horizon}"] == pytest.approx(-quantile, rel=1e-12)
             assert figures[f"cvar_{level}_{horizon}"] == pytest.approx(-sample[sample <= quantile].mean())
     assert figures["var_method"] == "historical"
-    assert NOTES & reasons.keys() == {"effective_bets"}
+    assert not NOTES & reasons.keys()
 
 
 def test_short_history_scales_the_month_and_says_so():
@@ -161,25 +160,27 @@ def test_pairs_and_diversification_of_todays_weights_over_the_window():
     assert figures["diversification_ratio"] == pytest.approx(expected, rel=1e-11)
 
 
-def test_effective_bets_of_todays_weights_and_the_covariance_behind_them():
-    figures, reasons = figures_of(899)
-    window = ASSET_RETURNS[:5, -756:]
-    covariance = np.cov(window[:, ~np.isnan(window).any(axis=0)])
-    values, vectors = np.linalg.eigh(covariance)
-    shares = (WEIGHTS[899, :5] @ vectors) ** 2 * values
-    shares /= shares.sum()
-    assert figures["effective_bets"] == pytest.approx(np.exp(-shares @ np.log(shares)), rel=1e-9)
+def test_effective_bets_diversify_as_much_as_todays_positions():
+    figures, _ = figures_of(899)
+    assert figures["effective_bets"] == figures["diversification_ratio"] ** 2
     assert 1 < figures["effective_bets"] < figures["effective_assets"]
-    assert reasons["effective_bets"] == "sample covariance"
 
 
-def test_effective_bets_of_a_wide_portfolio_with_a_short_history_are_shrunk():
-    wide = np.concatenate([ASSET_RETURNS[[0, 3, 4, 5]], RNG.normal(0.0, 0.01, (6, DAYS))])
-    weights = np.full((DAYS, 10), 0.1)
-    _, reasons = figures_of(70, weights=weights, asset_returns=wide)
-    assert reasons["effective_bets"].startswith("Ledoit-Wolf, shrinkage 0.")
-    _, reasons = figures_of(100, weights=weights, asset_returns=wide)
-    assert reasons["effective_bets"] == "sample covariance"
+def test_independent_positions_of_equal_risk_are_as_many_bets():
+    independent = RNG.normal(0.0, 0.01, (4, DAYS))
+    figures, _ = figures_of(899, weights=np.full((DAYS, 4), 0.25), asset_returns=independent)
+    assert figures["effective_bets"] == pytest.approx(4, rel=0.1)
+
+
+def test_a_row_without_a_return_has_its_own_weights_over_the_window_before():
+    gap = replace(SERIES, returns=np.where(np.arange(DAYS) == 850, np.nan, SERIES.returns))
+    lonely = WEIGHTS.copy()
+    lonely[850] = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    columns, _ = risk_columns(gap, np.array([849, 850, 851]), lonely[849:852], ASSET_RETURNS)
+    assert columns["diversification_ratio"][1] == pytest.approx(1)
+    assert columns["effective_assets"][1] == 1
+    assert columns["diversification_ratio"][[0, 2]].min() > 1.1
+    assert columns["volatility"][0] == columns["volatility"][1]
 
 
 def test_a_single_position_and_none():
@@ -242,7 +243,7 @@ def test_label_is_raised_for_concentration_with_the_reason_kept():
 def test_constant_returns_have_no_class():
     still = replace(SERIES, returns=np.zeros(DAYS), index=np.ones(DAYS))
     figures, reasons = figures_of(899, series=still)
-    assert figures["risk_class"] is None
+    assert np.isnan(figures["risk_class"])
     assert figures["risk_level"] is None
     assert figures["max_drawdown"] == 0
     assert figures["max_drawdown_duration"] == 0
@@ -256,7 +257,7 @@ def test_unknown_days_are_left_out_and_counted():
     figures, reasons = figures_of(899, series=replace(SERIES, returns=returns))
     known = returns[~np.isnan(returns)][-756:]
     assert figures["observations"] == 756
-    assert figures["volatility"] == volatility(known)
+    assert figures["volatility"] == pytest.approx(float(volatility(known)), rel=1e-12)
     assert reasons["observations"] == "days left out, return unknown: 2"
     figures, reasons = figures_of(0, series=replace(SERIES, returns=np.full(DAYS, np.nan)))
     assert figures["observations"] == 0
@@ -265,9 +266,9 @@ def test_unknown_days_are_left_out_and_counted():
 
 def test_no_benchmark_and_no_risk_free_rate():
     _, reasons = figures_of(899, series=replace(SERIES, benchmark=None))
-    assert reasons == {"treynor_ratio": "no benchmark", "effective_bets": "sample covariance"}
+    assert reasons == {"treynor_ratio": "no benchmark"}
     _, reasons = figures_of(899, series=replace(SERIES, risk_free=np.full(DAYS, np.nan)))
-    assert set(reasons) == {"treynor_ratio", "sharpe_ratio", "sortino_ratio", "effective_bets"}
+    assert set(reasons) == {"treynor_ratio", "sharpe_ratio", "sortino_ratio"}
     assert reasons["sharpe_ratio"] == "insufficient data: risk-free rate on 0 of 20 days"
 
 

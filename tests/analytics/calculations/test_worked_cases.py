@@ -11,7 +11,7 @@ import pytest
 from analytics.calculations.bridge import BRIDGE_LINES, Bridge, profit_bridge
 from analytics.calculations.contribution import contributions
 from analytics.calculations.currency_returns import CurrencyReturns, portfolio_returns, position_returns
-from analytics.calculations.drawdowns import drawdowns, max_drawdown
+from analytics.calculations.drawdowns import drawdowns, max_drawdown, max_drawdown_duration
 from analytics.calculations.irr import internal_rate_of_return, money_weighted_return
 from analytics.calculations.statistics import downside_deviation
 from analytics.calculations.twr import TimeWeighted, link_returns, sub_periods, sum_segments, time_weighted
@@ -83,6 +83,23 @@ def baln(entries: list[Entry], first: str) -> Valuation:
     return value(walk(entries, base="CHF"), {1: BALN}, every_day(first, "2021-12-18"), base="CHF")
 
 
+def a3() -> Valuation:
+    return baln(paid("2021-11-22", 2, "142.9", "1.55") + paid("2021-11-30", 2, "136.6", "1.65"), "2021-11-22")
+
+
+def a6() -> Valuation:
+    entries = [
+        entry("sell", "2022-04-08", 1, "CHF", quantity=1, price="85.73", fee="1.30"),
+        *paid("2022-03-07", 2, "75.80", "2.95"),
+    ]
+    return value(
+        walk(entries, base="CHF"),
+        {1: {"2022-04-11": 87.8}},
+        every_day("2022-03-07", "2022-04-11"),
+        base="CHF",
+    )
+
+
 # A
 
 
@@ -125,7 +142,7 @@ def test_a2_the_bridge_of_the_day_of_purchase() -> None:
 
 
 def test_a3_the_bridge_of_two_purchases() -> None:
-    v = baln(paid("2021-11-22", 2, "142.9", "1.55") + paid("2021-11-30", 2, "136.6", "1.65"), "2021-11-22")
+    v = a3()
     found = bridge(v)
     assert found.profit == Decimal("33.40")
     assert shown(found) == {"net_flow": "562.20", "unrealized_pnl": "36.60", "fees": "3.20"}
@@ -151,16 +168,7 @@ def test_a4_the_bridge_of_a_closed_position_is_realised() -> None:
 
 
 def test_a6_the_bridge_of_a_partial_sale() -> None:
-    entries = [
-        entry("sell", "2022-04-08", 1, "CHF", quantity=1, price="85.73", fee="1.30"),
-        *paid("2022-03-07", 2, "75.80", "2.95"),
-    ]
-    v = value(
-        walk(entries, base="CHF"),
-        {1: {"2022-04-11": 87.8}},
-        every_day("2022-03-07", "2022-04-11"),
-        base="CHF",
-    )
+    v = a6()
     found = bridge(v)
     assert found.profit == Decimal("17.68")
     assert shown(found) == {
@@ -168,6 +176,28 @@ def test_a6_the_bridge_of_a_partial_sale() -> None:
     }  # fmt: skip
     # Once there is a price: the day before it the share still stands at its cost.
     assert measure(v).returns[-1] == pytest.approx(172.23 / 160.23 - 1, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("v", "profit", "of_the_case", "of_all_days", "ours"),
+    [
+        (a3(), 33.4, 0.07032490039195361342, 0.06986689805847808234, 0.04561590429811391),
+        (a6(), 17.68, 0.12184460284330327256, 0.12348284960422163588, 172.23 / 154.55 - 1),
+    ],
+    ids=["a3", "a6"],
+)
+def test_a3_and_a6_the_peers_percentage_of_everything_counts_the_last_day_and_ours_is_another_figure(
+    v: Valuation, profit: float, of_the_case: float, of_all_days: float, ours: float
+) -> None:
+    """The peer divides one profit by the average cost of the days before the last, or, for its "max" range,
+    of all days. The time-weighted return divides each day's gain by that day's capital, so the dates of
+    purchases and sales do not move it.
+    """
+    found = bridge(v)
+    assert found.profit == Decimal(str(profit))
+    assert profit / v.cost_basis[:-1].mean() == pytest.approx(of_the_case, abs=1e-12)
+    assert profit / v.cost_basis.mean() == pytest.approx(of_all_days, abs=1e-12)
+    assert measure(v).index[-1] - 1 == pytest.approx(ours, abs=1e-12)
 
 
 def test_a9_the_bridge_has_the_loss_of_the_rate_where_it_belongs() -> None:
@@ -299,6 +329,18 @@ def test_b12_more_than_a_total_loss_is_said() -> None:
     )
     assert found.reasons == [{}, {}, {}, {"daily_return": "more than the whole capital was lost"}]
     assert max_drawdown(found.returns) == pytest.approx(4 / 3, rel=1e-14)
+
+
+def test_b12_the_longest_drawdown_of_the_peer_is_five_days_and_ours_two() -> None:
+    """The peer's lasts from the first day at the top until it is exceeded. Ours is of the loss alone: from
+    the last day at the top, whose level was kept until then, until it is reached again.
+    """
+    levels = 1 + np.array([1, 1, -0.5, 1, 1, 2, 3, 4, 5, 6])
+    returns = levels[1:] / levels[:-1] - 1
+    assert max_drawdown(returns) == pytest.approx(0.75, rel=1e-14)
+    first_at_the_top, exceeded = 0, int((levels > levels[0]).argmax())
+    assert exceeded - first_at_the_top == 5
+    assert max_drawdown_duration(returns, np.arange(float(len(levels)))) == 2
 
 
 def test_b12_the_longest_recovery_runs_from_the_trough_to_the_old_level() -> None:

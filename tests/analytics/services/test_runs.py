@@ -146,12 +146,13 @@ def test_a_chunk_that_fails_half_way_leaves_nothing_and_can_be_done_again(
     expected = undisturbed_tables()
     write = risk_metrics.risk_metrics_write
 
-    def fail_at_the_second(run: AnalyticsRun, panel: Any, *since_and_why: Any) -> int:
-        if panel.portfolio == house.abroad:
+    def fail_at_the_second(run: AnalyticsRun, panels: Any, *since_and_why: Any) -> int:
+        if house.abroad in [panel.portfolio for panel in panels]:
             raise ZeroDivisionError("by design")
-        return write(run, panel, *since_and_why)
+        return write(run, panels, *since_and_why)
 
     with monkeypatch.context() as patch:
+        patch.setattr(portfolio_figures, "PORTFOLIOS_PER_WRITE", 1)
         patch.setattr(portfolio_figures.risk_metrics, "risk_metrics_write", fail_at_the_second)
         failed = run()
     assert (failed.status, failed.error) == (RunStatus.PARTIAL, "1 of 3 chunks failed.")

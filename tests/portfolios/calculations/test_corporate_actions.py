@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portfolios.calculations.corporate_actions import apply_action
 from portfolios.calculations.entries import LedgerError
 from portfolios.calculations.ledger import DayBook, Unknown
-from portfolios.calculations.lots import COST_METHODS, CostMethod
+from portfolios.calculations.lots import COST_METHODS, CostMethod, Lot
+from portfolios.calculations.positions import Positions
+from portfolios.calculations.values import Market
 from tests.portfolios.calculations.booking import action, at, entry, every_day, split, value, walk
 
 OLD, NEW, THIRD = 1, 2, 3
@@ -82,6 +85,43 @@ def test_a_spin_off_divides_the_cost_by_the_closes_of_its_day() -> None:
     assert [opened for _, _, opened in lot_terms(book, NEW)] == [dt.date(2020, 1, 1), dt.date(2020, 2, 1)]
     assert book.net_purchases == {OLD: -400, NEW: 400}
     assert (book.realized, book.unknown) == (0, ())
+
+
+def spun_off(parent: str, child: str, *, traded: bool, held: int = 40, **terms: str) -> Positions:
+    """Bought for 4600 and split one for four, at the prices known on the day."""
+    lots = [Lot(Decimal(held), Decimal(4600).copy_sign(held), dt.date(2020, 1, 1), 1)]
+    positions = Positions("fifo", long={OLD: lots})
+    known = {OLD: Decimal(parent)} | ({NEW: Decimal(child)} if child else {})
+    market = Market(
+        "EUR",
+        rate=lambda currency, day: None,
+        price=lambda asset, day: known.get(asset),
+        currencies={},
+        names={},
+        traded=lambda asset, day: asset != OLD or traded,
+    )
+    apply_action(action("spin_off", OLD, "2020-03-01", NEW, ratio="1/4", **terms), positions, market)
+    positions.refresh()
+    return positions
+
+
+@pytest.mark.parametrize("terms", [{"child": "40"}, {"child": "", "amount": "40"}], ids=["price", "stated"])
+@pytest.mark.parametrize("held", [40, -40], ids=["long", "short"])
+def test_a_close_from_before_the_day_still_contains_what_is_spun_off(terms: Any, held: int) -> None:
+    """100 with the new shares are 90 without them: a tenth of the cost moves, whether OLD trades or not."""
+    expected = {OLD: Decimal(4140).copy_sign(held), NEW: Decimal(460).copy_sign(held)}
+    assert spun_off("90", traded=True, held=held, **terms).costs == expected
+    assert spun_off("100", traded=False, held=held, **terms).costs == expected
+
+
+def test_new_shares_worth_more_than_the_old_ones_were_with_them_leave_the_costs_unknown() -> None:
+    assert spun_off("9", "40", traded=False).costs == {}
+    assert spun_off("10", "40", traded=False).costs == {OLD: 0, NEW: 4600}
+
+
+def test_a_stated_allocation_needs_no_close_of_the_day() -> None:
+    found = spun_off("9", "40", traded=False, cost_allocation="0.25")
+    assert found.costs == {OLD: 3450, NEW: 1150}
 
 
 def test_a_spin_off_may_state_the_value_of_a_share_that_does_not_trade_yet() -> None:

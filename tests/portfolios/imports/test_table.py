@@ -97,6 +97,7 @@ def test_bad_row_is_named(tmp_path: Path, content: bytes, line: int, column: str
             b"symbol\tclose\n",
             [(1, "symbol", "missing"), (1, "close", "missing"), (1, "symbol\tclose", "unknown")],
         ),
+        ("symbol,close\nA,1\n".encode("utf-16"), [(1, "", "the text is UTF-16; save it as UTF-8")]),
         (b"symbol,clo\xffse\n", [(1, "clo\udcffse", "not UTF-8")]),
         (b'symbol,close\nA,"1\nB,2\n', [(2, "", "not CSV: unexpected end of data")]),
         (b'symbol,close\nA,1\nB,"2"x\n', [(3, "", "not CSV")]),

@@ -75,6 +75,19 @@ def closes(symbol: str) -> dict[str, Decimal]:
     return {day.isoformat(): close for day, close in bars.values_list("date", "close")}
 
 
+def test_without_feeds_the_command_says_what_to_set(settings: Any) -> None:
+    settings.PRICE_FEEDS = {}
+    out = StringIO()
+    with nothing_written():
+        call_command("fetch_prices", stdout=out)
+    assert out.getvalue().startswith(
+        "PRICE_FEEDS names no feed, so nothing was fetched. Set it to name=kind:"
+    )
+    out = StringIO()
+    call_command("fetch_prices", "--format", "json", stdout=out)
+    assert json.loads(out.getvalue()) == {"has_failed": False, "lines": []}
+
+
 def test_prices_are_stored_as_from_any_file(market: Market, assets: list[Asset]) -> None:
     market.quote("AAA", "2024-01-29", "10")
     market.quote("AAA", "2024-01-30", "11")

@@ -1,5 +1,6 @@
 """Files that come in by hand: nothing is written before the confirmation, and then once."""
 
+import datetime as dt
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.exceptions import PermissionDenied
 
+from portfolio_site.kernel import clock
 from portfolios import tasks
 from portfolios.models import (
     AuditEvent,
@@ -19,7 +21,8 @@ from portfolios.models import (
     Transaction,
     UploadStatus,
 )
-from portfolios.services import file_uploads, import_batches
+from portfolios.selectors.visibility import visible_uploads
+from portfolios.services import file_uploads
 from portfolios.services.audit import audit_verify
 from portfolios.services.file_uploads import (
     UploadError,
@@ -31,9 +34,10 @@ from portfolios.services.file_uploads import (
     upload_progress,
     upload_receive,
     upload_run,
-    visible_uploads,
+    uploads_expire,
 )
 from portfolios.services.import_prices import PriceImport
+from portfolios.services.imports import flow
 from tests.support.factories import (
     grant,
     make_asset,
@@ -381,7 +385,7 @@ class TestRun:
     def test_progress_is_seen_before_the_commit(
         self, folder: Path, user: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(import_batches, "BLOCK_ROWS", 1)
+        monkeypatch.setattr(flow, "BLOCK_ROWS", 1)
         upload, seen, finish = queued(user), [], PriceImport.finish
 
         def look(self: PriceImport) -> None:
@@ -417,6 +421,44 @@ def test_users_see_their_own_uploads_and_auditors_all(folder: Path, user: User) 
     assert list(visible_uploads(make_importer())) == []
     for viewer in (user, make_auditor(), make_superuser()):
         assert list(visible_uploads(viewer)) == [upload]
+
+
+class TestExpiry:
+    AGE = dt.timedelta(7)
+
+    def received(self, user: User, days: int, status: str = "previewed") -> FileUpload:
+        upload = receive(user)
+        created = clock.now() - dt.timedelta(days)
+        FileUpload.objects.filter(pk=upload.pk).update(created_at=created, status=status)
+        return fresh(upload)
+
+    def test_what_nobody_confirmed_is_forgotten_with_its_file(self, folder: Path, user: User) -> None:
+        old = [self.received(user, 8, status) for status in ("uploaded", "previewed")]
+        young = self.received(user, 6)
+        assert uploads_expire(self.AGE) == 2
+        assert {fresh(upload).status for upload in old} == {UploadStatus.DISCARDED}
+        assert all(fresh(upload).finished_at for upload in old)
+        assert fresh(young).status == UploadStatus.PREVIEWED
+        assert files(folder) == [young.path]
+        events = AuditEvent.objects.filter(action="file_upload.expired")
+        assert {event.object_id for event in events} == {str(upload.pk) for upload in old}
+        assert {event.actor for event in events} == {"system"}
+        with nothing_written():
+            assert uploads_expire(self.AGE) == 0
+
+    @pytest.mark.parametrize("status", ["queued", "running", "succeeded", "failed", "discarded"])
+    def test_what_was_decided_is_left_alone(self, folder: Path, user: User, status: str) -> None:
+        self.received(user, 100, status)
+        with nothing_written():
+            assert uploads_expire(self.AGE) == 0
+        assert len(files(folder)) == 1
+
+    def test_task_takes_the_age_from_the_settings(self, folder: Path, user: User, settings: Any) -> None:
+        self.received(user, 3)
+        settings.IMPORT_UPLOAD_DAYS = 4
+        assert tasks.expire_uploads() == 0
+        settings.IMPORT_UPLOAD_DAYS = 2
+        assert tasks.expire_uploads() == 1
 
 
 @pytest.mark.servers

@@ -1,7 +1,6 @@
 """Transactions in blocks: however long the file is, the books are checked as a whole."""
 
 import datetime as dt
-import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,16 +27,12 @@ from portfolios.models import (
     Transaction,
 )
 from portfolios.selectors import holdings
-from portfolios.services import import_batches, import_holdings, import_transactions
 from portfolios.services.audit import audit_verify
-from portfolios.services.import_transactions import (
-    LineSet,
-    Occurrences,
-    TransactionImport,
-    transactions_import,
-)
+from portfolios.services.import_transactions import TransactionImport, booked, shortages, transactions_import
+from portfolios.services.imports import flow, lines, spool
 from tests.support.factories import make_asset, make_currency, make_portfolio, make_transaction, make_user
 from tests.support.imports import counts, last_event, nothing_written, refusals, write_file
+from tests.support.memory import peak_memory
 
 HEADER = "portfolio,trade_date,kind,symbol,quantity,price,amount,fee,tax,currency,status,external_id"
 FLEX = Path(__file__).parents[1] / "imports" / "samples" / "ibkr_flex_trades.csv"
@@ -90,7 +85,7 @@ def state() -> list[Any]:
 @contextmanager
 def taken_back(block_rows: int = 50_000) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, transaction.atomic():
-        patch.setattr(import_batches, "BLOCK_ROWS", block_rows)
+        patch.setattr(flow, "BLOCK_ROWS", block_rows)
         yield
         transaction.set_rollback(True)
 
@@ -105,11 +100,11 @@ def books(db: None) -> None:
 
 @pytest.fixture
 def blocks_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_batches, "BLOCK_ROWS", 2)
-    monkeypatch.setattr(import_batches, "SPOOL_MEMORY", 1)
-    monkeypatch.setattr(import_holdings, "ROWS_A_READ", 2)
-    monkeypatch.setattr(import_holdings, "GROUPS_A_QUERY", 1)
-    monkeypatch.setattr(import_transactions, "LINES_A_QUERY", 1)
+    monkeypatch.setattr(flow, "BLOCK_ROWS", 2)
+    monkeypatch.setattr(spool, "SPOOL_MEMORY", 1)
+    monkeypatch.setattr(shortages, "ROWS_A_READ", 2)
+    monkeypatch.setattr(shortages, "GROUPS_A_QUERY", 1)
+    monkeypatch.setattr(booked, "LINES_A_QUERY", 1)
 
 
 LINES = st.lists(
@@ -353,7 +348,7 @@ class TestBooks:
 
             return holdings.shortages(seen(), actions)
 
-        monkeypatch.setattr(import_holdings, "shortages", count)
+        monkeypatch.setattr(shortages, "shortages", count)
         run(tmp_path, *self.BUYS, trade("sell", 5, 20, "s"))
         assert walked == {-2: 1, -3: 1, -4: 1, -5: 1}
 
@@ -435,7 +430,7 @@ class TestRows:
     def test_audit_row_names_the_first_changes_and_counts_the_others(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(import_transactions, "MAX_CHANGED", 2)
+        monkeypatch.setattr(booked, "MAX_CHANGED", 2)
         days = (2, 3, 4, 5)
         run(tmp_path, *(trade("buy", day, 1, f"n{day}", status="pending") for day in days))
         assert run(tmp_path, *(trade("buy", day, 1, f"n{day}") for day in days)).updated == 4
@@ -462,52 +457,68 @@ class TestRows:
         assert (counts(report), refusals(report)) == (counts(preview), refusals(preview))
 
 
-@given(blocks=st.lists(st.lists(st.sampled_from("abcdef"), max_size=8), max_size=8))
-def test_occurrences_are_those_of_a_counter(blocks: list[list[str]]) -> None:
-    occurrences, counter = Occurrences(), Counter[str]()
-    for contents in blocks:
-        expected = []
-        for content in contents:
-            counter[content] += 1
-            expected.append(counter[content])
-        assert occurrences.count(contents) == expected
-
-
-@given(lines=st.lists(st.integers(1, 40)))
-def test_set_of_lines_is_a_set(lines: list[int]) -> None:
-    found = LineSet()
-    for line in lines:
-        found.add(line)
-    assert {line for line in range(60) if line in found} == set(lines)
-
-
 @pytest.mark.django_db
-def test_memory_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for symbol in "ABCDE":
-        make_asset(symbol)
-    monkeypatch.setattr(import_batches, "BLOCK_ROWS", 100)
-    monkeypatch.setattr(import_batches, "MERGED_ROWS", 400)
-    monkeypatch.setattr(import_batches, "SPOOL_MEMORY", 1_000)
-    monkeypatch.setattr(import_holdings, "ROWS_A_READ", 100)
+class TestMemory:
+    """A row on its way takes some kilobytes; what is remembered of it when it is through, 40 to 60 bytes."""
 
-    def peak(code: str, rows: int) -> int:
-        path = tmp_path / "file.csv"
-        with path.open("w") as lines:
-            lines.write(HEADER + "\n")
-            for number in range(rows):
-                kind = "buy" if number < rows // 2 else "sell"
-                day = dt.date(2015, 1, 1) + dt.timedelta(number * 1000 // rows)
-                named = f"x{number}" if number % 2 else ""
-                symbol = "ABCDE"[number % 5]
-                lines.write(f"{code},{day},{kind},{symbol},{1 + number % 5},10,,,,USD,,{named}\n")
-        tracemalloc.start()
-        try:
-            report = transactions_import(path, create_portfolios=True, base_currency="USD")
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-            assert counts(report) == (rows, rows, 0, 0, 0)
+    SMALL, LARGE = 500, 2_000
 
-    peak("P0", 3_000)  # fills the caches of texts that were read
-    small, large = peak("P1", 500), peak("P2", 3_000)
-    assert large < 3 * small  # six times the rows; when garbage is collected is not ours to say
+    @pytest.fixture(autouse=True)
+    def small_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for symbol in "ABCDE":
+            make_asset(symbol)
+        monkeypatch.setattr(flow, "BLOCK_ROWS", 100)
+        monkeypatch.setattr(lines, "MERGED_ROWS", 400)
+        monkeypatch.setattr(spool, "SPOOL_MEMORY", 1_000)
+        monkeypatch.setattr(shortages, "ROWS_A_READ", 100)
+
+    def growth(self, folder: Path) -> float:
+        """Bytes that each further row of a file takes at the peak of its import."""
+
+        def peak(code: str, rows: int) -> int:
+            path = write_trades(folder / "file.csv", code, rows)
+            importer = TransactionImport(
+                path,
+                actor=None,
+                on_error="abort",
+                portfolio="",
+                layout="own",
+                create_portfolios=True,
+                base_currency="USD",
+                owner=None,
+            )
+            used = peak_memory(importer)
+            assert Transaction.objects.filter(portfolio__code=code).count() == rows
+            return used
+
+        peak("P0", self.LARGE)  # fills the caches of texts that were read
+        small, large = peak("P1", self.SMALL), peak("P2", self.LARGE)
+        return (large - small) / (self.LARGE - self.SMALL)
+
+    def test_does_not_grow_with_the_file(self, tmp_path: Path) -> None:
+        assert self.growth(tmp_path) < 100
+
+    def test_grows_when_all_rows_are_taken_at_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(TransactionImport, "is_streamed", False)
+        assert self.growth(tmp_path) > 1_000
+
+    def test_grows_when_the_books_are_read_at_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(shortages, "ROWS_A_READ", 1_000_000)
+        assert self.growth(tmp_path) > 300
+
+
+def write_trades(path: Path, code: str, rows: int) -> Path:
+    """Everything is bought, then sold; every other row has no id."""
+    with path.open("w") as file:
+        file.write(HEADER + "\n")
+        for number in range(rows):
+            kind = "buy" if number < rows // 2 else "sell"
+            day = dt.date(2015, 1, 1) + dt.timedelta(number * 1000 // rows)
+            named = f"x{number}" if number % 2 else ""
+            symbol = "ABCDE"[number % 5]
+            file.write(f"{code},{day},{kind},{symbol},{1 + number % 5},10,,,,USD,,{named}\n")
+    return path

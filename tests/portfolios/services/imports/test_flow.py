@@ -1,7 +1,6 @@
 """What holds for the import of every file: blocks, repeats, rejects, previews, and two at the same time."""
 
 import datetime as dt
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,23 +12,27 @@ from hypothesis import strategies as st
 
 from portfolios.imports.report import Reject
 from portfolios.models import (
+    Asset,
     AuditEvent,
+    ExchangeRate,
     ImportBatch,
     Portfolio,
     PriceBar,
     StaleMark,
     Transaction,
 )
-from portfolios.services import import_batches
 from portfolios.services.import_assets import assets_import
-from portfolios.services.import_batches import FileReport, FirstLines, ImportWatch
 from portfolios.services.import_corporate_actions import corporate_actions_import
-from portfolios.services.import_exchange_rates import exchange_rates_import
+from portfolios.services.import_exchange_rates import ExchangeRateImport, exchange_rates_import
 from portfolios.services.import_interest_rates import interest_rates_import
 from portfolios.services.import_prices import PriceImport, prices_import
 from portfolios.services.import_transactions import TransactionImport
+from portfolios.services.imports import flow, lines, reports, spool
+from portfolios.services.imports.flow import ImportWatch
+from portfolios.services.imports.reports import FileReport
 from tests.support.factories import make_asset, make_currency, make_price
 from tests.support.imports import counts, nothing_written, refusals, write_file
+from tests.support.memory import peak_memory
 from tests.support.threads import together
 
 HEADER = "symbol,date,open,high,low,close,volume"
@@ -47,8 +50,8 @@ BARS = (
 
 @pytest.fixture
 def blocks_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_batches, "BLOCK_ROWS", 2)
-    monkeypatch.setattr(import_batches, "SPOOL_MEMORY", 1)
+    monkeypatch.setattr(flow, "BLOCK_ROWS", 2)
+    monkeypatch.setattr(spool, "SPOOL_MEMORY", 1)
 
 
 @pytest.fixture
@@ -190,31 +193,19 @@ def test_block_size_changes_nothing(
         with pytest.MonkeyPatch.context() as patch, transaction.atomic():
             prices_import(folder / "before.csv", on_error="skip")
             StaleMark.objects.all().delete()
-            patch.setattr(import_batches, "BLOCK_ROWS", block_rows)
+            patch.setattr(flow, "BLOCK_ROWS", block_rows)
             report = prices_import(files[1], on_error=on_error, split_adjusted=True)
             outcomes.append((counts(report), refusals(report), price_state()))
             transaction.set_rollback(True)
     assert outcomes[0] == outcomes[1]
 
 
-@given(blocks=st.lists(st.lists(st.integers(0, 20), max_size=8), max_size=12))
-def test_first_lines_are_those_of_a_dict(blocks: list[list[int]]) -> None:
-    first_lines, known, line = FirstLines(), dict[int, int](), 1
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(import_batches, "MERGED_ROWS", 5)
-        for keys in blocks:
-            lines = [line + place for place in range(1, len(keys) + 1)]
-            line += len(keys)
-            expected = [known.setdefault(key, at) for key, at in zip(keys, lines, strict=True)]
-            assert first_lines.find([(key, "x") for key in keys], lines) == expected
-
-
 class TestRejects:
     def test_first_of_them_are_kept_and_the_others_counted(
         self, tmp_path: Path, assets: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(import_batches, "MAX_REJECTS", 3)
-        monkeypatch.setattr(import_batches, "BLOCK_ROWS", 2)
+        monkeypatch.setattr(reports, "MAX_REJECTS", 3)
+        monkeypatch.setattr(flow, "BLOCK_ROWS", 2)
         bad = [f"AAA,2024-01-0{day},,,,{close}," for day in (2, 3, 4, 5) for close in (0, -1)]
         report = prices_import(write_file(tmp_path, *BARS, *bad), on_error="skip")
         assert [reject.line for reject in report.rejected] == [7, 8, 9]
@@ -227,7 +218,7 @@ class TestRejects:
     @given(lines=st.lists(st.integers(1, 50), max_size=40))
     def test_kept_are_the_first_by_line_in_whatever_order_they_come(self, lines: list[int]) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(import_batches, "MAX_REJECTS", 4)
+            patch.setattr(reports, "MAX_REJECTS", 4)
             report = FileReport()
             for line in lines:
                 report.keep_reject(Reject(line, "a", "b", "c"))
@@ -254,28 +245,41 @@ def write_rates(path: Path, rows: int) -> Path:
     return path
 
 
-@pytest.mark.django_db
-def test_memory_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for a in "ABCDEFGHIJ":
-        for b in "ABCDEFGHIJ":
-            make_currency(f"X{a}{b}")
-    monkeypatch.setattr(import_batches, "BLOCK_ROWS", 1_000)
-    monkeypatch.setattr(import_batches, "MERGED_ROWS", 4_000)
-    monkeypatch.setattr(import_batches, "SPOOL_MEMORY", 10_000)
+class TestMemory:
+    """A row on its way takes some 500 bytes; what is remembered of it when it is through, 20 to 40."""
 
-    def peak(rows: int) -> int:
-        path = write_rates(tmp_path / "rates.csv", rows)
-        tracemalloc.start()
-        try:
-            report = exchange_rates_import(path, source=str(rows))
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-            assert report.read == rows
+    SMALL, LARGE = 500, 3_000
 
-    peak(24_000)  # fills the caches of texts that were read
-    small, large = peak(4_000), peak(24_000)
-    assert large < 3 * small  # six times the rows; when garbage is collected is not ours to say
+    @pytest.fixture(autouse=True)
+    def small_blocks(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        for a in "ABCDEFGHIJ":
+            for b in "ABCDEFGHIJ":
+                make_currency(f"X{a}{b}")
+        monkeypatch.setattr(flow, "BLOCK_ROWS", 125)
+        monkeypatch.setattr(lines, "MERGED_ROWS", 500)
+        monkeypatch.setattr(spool, "SPOOL_MEMORY", 10_000)
+
+    def growth(self, folder: Path) -> float:
+        """Bytes that each further row of a file takes at the peak of its import."""
+
+        def peak(rows: int) -> int:
+            path = write_rates(folder / "rates.csv", rows)
+            importer = ExchangeRateImport(path, actor=None, on_error="abort", source=str(rows))
+            return peak_memory(importer)
+
+        peak(self.LARGE)  # fills the caches of texts that were read
+        small, large = peak(self.SMALL), peak(self.LARGE)
+        assert ExchangeRate.objects.count() == self.LARGE
+        return (large - small) / (self.LARGE - self.SMALL)
+
+    def test_does_not_grow_with_the_file(self, tmp_path: Path) -> None:
+        assert self.growth(tmp_path) < 60
+
+    def test_grows_when_all_rows_are_taken_at_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ExchangeRateImport, "is_streamed", False)
+        assert self.growth(tmp_path) > 300
 
 
 TRANSACTIONS_HEADER = (
@@ -324,7 +328,7 @@ class TestPreview:
     @pytest.fixture(autouse=True)
     def stored(self, assets: None) -> None:
         make_currency("EUR")
-        make_price(import_batches.Asset.objects.get(symbol="AAA"), dt.date(2024, 1, 5), 9)
+        make_price(Asset.objects.get(symbol="AAA"), dt.date(2024, 1, 5), 9)
 
     @pytest.mark.parametrize(
         ("importer", "lines", "options", "expected"),
@@ -364,8 +368,8 @@ class TestPreview:
         ]
 
     def test_shows_the_first_rows_only(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(import_batches, "SAMPLE_ROWS", 3)
-        monkeypatch.setattr(import_batches, "BLOCK_ROWS", 2)
+        monkeypatch.setattr(flow, "SAMPLE_ROWS", 3)
+        monkeypatch.setattr(flow, "BLOCK_ROWS", 2)
         path = write_file(tmp_path, *BARS)
         preview = prices_import(path, preview=True)
         assert [row["line"] for row in preview.samples["created"]] == ["3", "4", "5"]

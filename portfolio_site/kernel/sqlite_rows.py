@@ -1,0 +1,85 @@
+"""Rows as the driver of SQLite takes them: plain Python values, as Django would store them."""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from django.db import connection, models
+
+from portfolio_site.kernel.copy_binary import document_text
+from portfolio_site.kernel.decimals import as_floats, floats_as_last_digits, is_unknown, rounded_decimal
+
+# Whole numbers up to here are floats without loss, and one division rounds as reading their digits would.
+EXACT_FLOATS = 2**53
+
+
+def sqlite_rows(
+    fields: Mapping[str, models.Field], columns: Mapping[str, Any], length: int
+) -> Iterator[tuple[Any, ...]]:
+    return zip(*(_column(field, columns[name], length) for name, field in fields.items()), strict=True)
+
+
+def _column(field: models.Field, values: Any, length: int) -> list[Any]:
+    if not isinstance(values, list | tuple | np.ndarray):
+        return _column(field, [values], 1) * length
+    if isinstance(field, models.ForeignKey):
+        field = field.target_field
+    if isinstance(field, models.JSONField):
+        return _documents(values)
+    if isinstance(field, models.DateTimeField):
+        return [connection.ops.adapt_datetimefield_value(value) for value in values]
+    if isinstance(field, models.DateField):
+        return _dates(values)
+    if isinstance(field, models.DecimalField):
+        return _decimals(field, values)
+    if isinstance(field, models.FloatField):
+        return _floats(values)
+    if isinstance(field, models.IntegerField) and not _is_whole(values):
+        return [None if is_unknown(value) else int(value) for value in values]
+    values = values.tolist() if isinstance(values, np.ndarray) else values
+    return [value.decode() if isinstance(value, bytes) else value for value in values]
+
+
+def _is_whole(values: Any) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype.kind in "iu"
+
+
+def _documents(values: Any) -> list[Any]:
+    """Rows often share one object, and each object is written out once."""
+    texts: dict[int, str | None] = {}
+    for value in values:
+        if id(value) not in texts:
+            texts[id(value)] = None if value is None else document_text(value)
+    return [texts[id(value)] for value in values]
+
+
+def _dates(values: Any) -> list[Any]:
+    if not isinstance(values, np.ndarray):
+        return [value.isoformat() if isinstance(value, dt.date) else value for value in values]
+    days = np.datetime_as_string(values.astype("datetime64[D]"), unit="D").astype(object)
+    days[np.isnat(values.astype("datetime64[D]"))] = None
+    return days.tolist()
+
+
+def _floats(values: Any) -> list[Any]:
+    numbers = np.asarray(values, dtype=np.float64)
+    finite = np.isfinite(numbers)
+    if finite.all():
+        return numbers.tolist()
+    plain = numbers.astype(object)
+    plain[~finite] = None
+    return plain.tolist()
+
+
+def _decimals(field: models.DecimalField, values: Any) -> list[Any]:
+    """As floats where these are exact; a column of Django's decimals turns its texts into the same."""
+    digits, places = field.max_digits, field.decimal_places
+    floats = as_floats(values)
+    if floats is not None:
+        finite = np.isfinite(floats)
+        numbers = floats_as_last_digits(np.where(finite, floats, 0.0), digits, places)
+        if np.abs(numbers).max(initial=0) < EXACT_FLOATS:
+            return _floats(np.where(finite, numbers / 10.0**places, np.nan))
+    rounded = (rounded_decimal(value, digits, places) for value in values)
+    return [None if value is None else str(value) for value in rounded]
