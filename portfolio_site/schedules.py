@@ -84,6 +84,13 @@ DEFAULT_SCHEDULES = (
         minute="5",
     ),
     DefaultSchedule(
+        "Expire unconfirmed uploads",
+        "portfolios.expire_uploads",
+        "Forgets files that were uploaded and never confirmed.",
+        minute="45",
+        hour="3",
+    ),
+    DefaultSchedule(
         "Check and anchor the audit trail",
         "portfolios.check_audit_trail",
         "Walks the chain of hashes and writes the last one outside the database.",

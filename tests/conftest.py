@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.test import TransactionTestCase
@@ -7,6 +8,10 @@ from django.test import TransactionTestCase
 from tests.support.flush import flushable_database
 
 __all__ = ["flushable_database"]
+
+# How long an example takes depends on the machine and on its neighbours.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 

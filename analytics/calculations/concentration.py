@@ -81,7 +81,7 @@ def _common_days(held: Flags, known: Flags) -> Iterator[tuple[Flags, Integers]]:
     for days in np.split(np.arange(held.shape[-1]), begins):
         assets = held[:, days[0]]
         if assets.any():
-            common = known[assets].all(axis=0)
+            common = np.asarray(known[assets].all(axis=0))
             shared.setdefault(common.tobytes(), (common, []))[1].append(days)
     for common, parts in shared.values():
         yield common, np.concatenate(parts)
@@ -99,38 +99,42 @@ def _pair_correlations(
     x, mask = np.where(known, returns, 0.0), known.astype(float)
     sum_up = partial(trailing_reduce, np.add, window=window)
     days, sums, squares = sum_up(some_day.astype(float)), sum_up(x), x * x
-    spreads = _root_of_squares(sum_up(squares), sums, days)
+    enough = days >= minimum
+    means = sums / np.maximum(days, 1.0)
+    # Nothing for what is not held or does not move.
+    shares = _inverse_spread(sum_up(squares), sums, days) * (held & enough)
 
     total, pairs, highest = np.zeros(len(days)), np.zeros(len(days)), np.full(len(days), -np.inf)
-    for i in range(len(x) - 1):
-        coefficients = np.full(x[i + 1 :].shape, -np.inf)
-        for apart in (False, True):
-            others = i + 1 + np.flatnonzero((has_gaps[i + 1 :] | has_gaps[i]) == apart)
-            both = held[i] & held[others]
-            if not both.any():
-                continue
-            products = sum_up(x[i] * x[others])
-            common, own, their, scale = days, sums[i], sums[others], spreads[i] * spreads[others]
-            if apart:
-                common = sum_up(mask[i] * mask[others])
-                own, their = sum_up(x[i] * mask[others]), sum_up(mask[i] * x[others])
-                scale = _root_of_squares(sum_up(squares[i] * mask[others]), own, common)
-                scale = scale * _root_of_squares(sum_up(mask[i] * squares[others]), their, common)
-            both &= (common >= minimum) & (scale > 0)
-            deviation = products - own * their / np.maximum(common, 1.0)
-            found = np.clip(np.divide(deviation, scale, out=np.zeros_like(scale), where=both), -1.0, 1.0)
-            coefficients[others - i - 1] = np.where(both, found, -np.inf)
-        is_known = coefficients >= -1
-        total += np.where(is_known, coefficients, 0.0).sum(axis=0)
+    for i in np.flatnonzero(held[:-1].any(axis=-1)).tolist():
+        coefficients = np.zeros(x[i + 1 :].shape)
+        apart = has_gaps[i + 1 :] | has_gaps[i]
+        together = slice(None) if not apart.any() else ~apart
+        of = x[i + 1 :][together]
+        deviation = sum_up(x[i] * of) - sums[i] * means[i + 1 :][together]
+        coefficients[together] = deviation * shares[i] * shares[i + 1 :][together]
+        if apart.any():
+            others = i + 1 + np.flatnonzero(apart)
+            both = mask[i] * mask[others]
+            common = sum_up(both)
+            own, their = sum_up(x[i] * both), sum_up(x[others] * both)
+            deviation = sum_up(x[i] * x[others]) - own * (their / np.maximum(common, 1.0))
+            usable = held[i] & held[others] & (common >= minimum)
+            own_share = _inverse_spread(sum_up(squares[i] * both), own, common) * usable
+            their_share = _inverse_spread(sum_up(squares[others] * both), their, common)
+            coefficients[apart] = deviation * own_share * their_share
+        # A coefficient of exactly 0 does not occur but where there is none.
+        is_known = coefficients != 0
+        total += coefficients.sum(axis=0)
         pairs += np.count_nonzero(is_known, axis=0)
-        highest = np.maximum(highest, coefficients.max(axis=0))
-    return ratio(total, pairs), known_where(pairs > 0, highest)
+        highest = np.maximum(highest, np.where(is_known, coefficients, -np.inf).max(axis=0))
+    return np.clip(ratio(total, pairs), -1.0, 1.0), np.minimum(known_where(pairs > 0, highest), 1.0)
 
 
-def _root_of_squares(squares: Floats, sums: Floats, days: Floats) -> Floats:
-    """√Σ(x − mean)², 0 where it is nothing but the rounding of the squares."""
-    deviations = squares - sums**2 / np.maximum(days, 1.0)
-    return np.sqrt(np.where(deviations > ROUNDING_NOISE * squares, deviations, 0.0))
+def _inverse_spread(squares: Floats, sums: Floats, days: Floats) -> Floats:
+    """1 / √Σ(x − mean)²; 0 where that is nothing but the rounding of the squares."""
+    deviations = squares - sums * (sums / np.maximum(days, 1.0))
+    is_real = deviations > ROUNDING_NOISE * squares
+    return np.where(is_real, 1.0 / np.sqrt(np.where(is_real, deviations, 1.0)), 0.0)
 
 
 def _diversification(weights: Floats, x: Floats, common: Flags, window: int | None, minimum: int) -> Floats:

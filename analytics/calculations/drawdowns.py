@@ -119,9 +119,9 @@ def _deepest_within(level: Floats, window: int) -> Floats:
     """
     length = len(level)
     blocks = -(-length // window)
-    grid = np.ones(blocks * window)
-    grid[:length] = level
-    grid = grid.reshape(blocks, window)
+    padded = np.ones(blocks * window)
+    padded[:length] = level
+    grid = padded.reshape(blocks, window)
     highest, lowest = np.maximum.accumulate(grid, axis=-1), np.minimum.accumulate(grid, axis=-1)
     fall = np.maximum.accumulate(1.0 - grid / highest, axis=-1).ravel()
     backwards = grid[:, ::-1]

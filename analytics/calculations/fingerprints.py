@@ -89,12 +89,16 @@ def _words_of(texts: Fingerprints) -> Words:
     return words.astype(np.uint64).reshape(*digits.shape, _LANES)
 
 
-def pooled_digests(table: Floats, present: NDArray[np.bool_]) -> Floats:
-    """What the items present on each day say, whatever their order: (A, T, K) and (A, T) -> (T, 4).
+def pooled_digests(table: Floats, identities: NDArray[np.int64], present: NDArray[np.bool_]) -> Floats:
+    """What the items present on each day say, whatever their order: (A, T, K), (A,), (A, T) -> (T, 2).
 
-    To be columns of a table for `running_fingerprints`. An item has its identity among its K numbers; one
-    that is absent counts for nothing, so that a day is the same whatever items come later.
+    To be columns of a table for `running_fingerprints`. An item that is absent counts for nothing, so that a
+    day is the same whatever items come later.
     """
-    words = np.where(present[..., None], _digests(_bits(table)), np.uint64(0)).sum(axis=0, dtype=np.uint64)
+    items, columns = table.shape[0], table.shape[-1]
+    starts: Words = identities.astype(np.uint64) * _GOLDEN
+    salts = starts[:, None] + np.arange(columns, dtype=np.uint64)
+    mixed = _mixed(_bits(table) ^ _mixed(salts).reshape(items, 1, columns)).sum(axis=-1)
+    words = np.where(present, mixed, np.uint64(0)).sum(axis=0, dtype=np.uint64)
     halves = [words >> np.uint64(32), words & np.uint64(0xFFFFFFFF)]
-    return np.concatenate(halves, axis=-1).astype(np.float64)
+    return np.stack(halves, axis=-1).astype(np.float64)

@@ -46,8 +46,9 @@ class ReasonSheet:
         """One dictionary column -> reason per row; empty where nothing is missing."""
         rows = self._shared_reasons()
         for column, texts in self._own_texts.items():
-            for row in np.flatnonzero(np.not_equal(texts, None)).tolist():
-                rows[row] = {column: texts[row], **rows[row]}
+            for row, text in enumerate(texts.tolist()):
+                if text is not None:
+                    rows[row] = {column: text, **rows[row]}
         return rows
 
     def _shared_reasons(self) -> list[dict[str, str]]:
@@ -55,11 +56,11 @@ class ReasonSheet:
             nothing: dict[str, str] = {}
             return [nothing] * self._rows
         names, texts = tuple(self._codes), tuple(self._texts)
-        table = np.ascontiguousarray(np.stack(list(self._codes.values()), axis=1))
-        patterns = table.view(np.dtype((np.void, table.itemsize * table.shape[1]))).ravel()
-        distinct, place = np.unique(patterns, return_inverse=True)
-        spelled = [_spell_out(names, texts, pattern.tobytes()) for pattern in distinct]
-        return [spelled[k] for k in place.tolist()]
+        table = np.stack(list(self._codes.values()), axis=1)
+        # Most rows lack what the row before lacks.
+        changes = np.concatenate([[True], (table[1:] != table[:-1]).any(axis=1)])[: self._rows]
+        spelled = [_spell_out(names, texts, codes.tobytes()) for codes in table[changes]]
+        return [spelled[k] for k in (np.cumsum(changes) - 1).tolist()]
 
 
 @lru_cache(maxsize=_ROWS_SHARED)

@@ -78,8 +78,8 @@ def trailing_tails(
         enough = observed >= (MIN_RETURNS[level] if minimum is None else minimum)
         shortfall = np.full(size, np.nan)
         if window is not None:
-            tail = _mean_at_or_below(returns, quantile, observed, MIN_TAIL_RETURNS[level])
-            shortfall = known_where(enough, tail)
+            rows = np.flatnonzero(enough)
+            shortfall = _mean_at_or_below(returns, quantile, observed, rows, MIN_TAIL_RETURNS[level])
         tails[level] = known_where(enough, 0.0 - quantile), 0.0 - shortfall
     return tails
 
@@ -93,23 +93,20 @@ def _order_statistics(
     """
     size = len(returns)
     filling = size if window is None else min(size, window)
-    found = {}
-    places = {}
+    found, places = {}, []
     for level in levels:
         position = (observed - 1) * round(1 - level, 12)
         lower = np.floor(position).astype(np.int64)
-        upper = np.minimum(lower + 1, observed - 1)
-        places[level] = lower[:filling].tolist(), upper[:filling].tolist()
         found[level] = np.empty(size), np.empty(size), position - lower
+        places += [lower[:filling].tolist(), np.minimum(lower + 1, observed - 1)[:filling].tolist()]
     ordered: list[float] = []
-    growing: dict[float, tuple[list[float], list[float]]] = {level: ([], []) for level in levels}
-    for row, value in enumerate(returns[:filling].tolist()):
+    taken = []
+    for value, *ranks in zip(returns[:filling].tolist(), *places, strict=True):
         insort(ordered, value)
-        for level, (lows, highs) in growing.items():
-            lows.append(ordered[places[level][0][row]])
-            highs.append(ordered[places[level][1][row]])
-    for level, (below, above, _) in found.items():
-        below[:filling], above[:filling] = growing[level]
+        taken.append([ordered[rank] for rank in ranks])
+    columns = np.array(taken).reshape(filling, len(places)).T
+    for number, (level, (below, above, _)) in enumerate(found.items()):
+        below[:filling], above[:filling] = columns[2 * number], columns[2 * number + 1]
         if window is not None and size > window:
             rank = int((window - 1) * round(1 - level, 12))
             below[window:], above[window:] = (_ranked(returns, window, rank + up) for up in (0, 1))
@@ -124,19 +121,24 @@ def _ranked(returns: Floats, window: int, rank: int) -> Floats:
     return np.asarray(ranked[window - middle : len(returns) - middle])
 
 
-def _mean_at_or_below(returns: Floats, quantile: Floats, observed: Integers, minimum: int) -> Floats:
-    """Mean of the returns of each window at or below its quantile; NaN where fewer than `minimum` are."""
+def _mean_at_or_below(
+    returns: Floats, quantile: Floats, observed: Integers, rows: Integers, minimum: int
+) -> Floats:
+    """Mean of the returns of the window of each of `rows` at or below its quantile, NaN on all other rows.
+
+    NaN also where fewer than `minimum` returns are. Few returns can be in any of the tails, and only these
+    are looked at row by row.
+    """
     means = np.full(len(returns), np.nan)
-    for start in range(0, len(returns), BLOCK_ROWS):
-        rows = np.arange(start, min(start + BLOCK_ROWS, len(returns)))
-        begin = rows - observed[rows] + 1
-        # Few returns can be in any of the tails, and only these are looked at row by row.
-        few = begin[0] + np.flatnonzero(returns[begin[0] : rows[-1] + 1] <= quantile[rows].max())
-        values = returns[few]
-        in_tail = (few >= begin[:, None]) & (few <= rows[:, None]) & (values <= quantile[rows, None])
-        size = np.count_nonzero(in_tail, axis=-1)
-        sums = np.add.accumulate(np.where(in_tail, values, 0.0), axis=-1)[:, -1]
-        means[rows] = known_where(size >= minimum, ratio(sums, size.astype(float)))
+    for start in range(0, len(rows), BLOCK_ROWS):
+        block = rows[start : start + BLOCK_ROWS]
+        begin = block - observed[block] + 1
+        few = begin[0] + np.flatnonzero(returns[begin[0] : block[-1] + 1] <= quantile[block].max())
+        values, place = returns[few, None], few[:, None]
+        in_tail = (place >= begin) & (place <= block) & (values <= quantile[block])
+        size = np.count_nonzero(in_tail, axis=0)
+        sums = np.add.accumulate(np.where(in_tail, values, 0.0), axis=0)[-1]
+        means[block] = known_where(size >= minimum, ratio(sums, size.astype(float)))
     return means
 
 

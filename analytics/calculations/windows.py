@@ -29,15 +29,13 @@ def trailing_reduce(ufunc: np.ufunc, x: Floats, window: int | None = None) -> Fl
     length = x.shape[-1]
     if window is None or length <= window:
         return np.asarray(ufunc.accumulate(x, axis=-1))
-    blocks = -(-length // window)
-    grid = np.zeros((*x.shape[:-1], blocks * window))
-    grid[..., :length] = x
-    grid = grid.reshape(*x.shape[:-1], blocks, window)
-    flat = (*x.shape[:-1], blocks * window)
-    reduced = ufunc.accumulate(grid, axis=-1).reshape(flat)[..., :length]
-    remaining = ufunc.accumulate(grid[..., ::-1], axis=-1)[..., ::-1].reshape(flat)
-    joined = ufunc(remaining[..., 1 : length - window + 1], reduced[..., window:])
-    # A window that is one whole block needs no second one.
-    joined[..., window - 1 :: window] = reduced[..., 2 * window - 1 :: window]
-    reduced[..., window:] = joined
-    return np.asarray(reduced)
+    reduced = np.empty(x.shape)
+    for start in range(0, length, window):
+        block = reduced[..., start : start + window]
+        ufunc.accumulate(x[..., start : start + window], axis=-1, out=block)
+        if start:
+            # What each window has of the block before; the last of a full block has nothing.
+            remaining = ufunc.accumulate(x[..., start - window + 1 : start][..., ::-1], axis=-1)[..., ::-1]
+            shared = min(block.shape[-1], window - 1)
+            ufunc(remaining[..., :shared], block[..., :shared], out=block[..., :shared])
+    return reduced

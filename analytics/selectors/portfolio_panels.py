@@ -1,10 +1,10 @@
 """A portfolio as arrays: its books valued day by day, its returns, its benchmarks. Few queries for many."""
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from typing import cast
 
 import numpy as np
@@ -169,6 +169,11 @@ def portfolio_panels(
     series_cache: dict[str, Series] = {}
     all_currencies = {asset.currency_id for asset in assets.values()}
     all_currencies = all_currencies.union(*(book.currencies for book in inputs.values()))
+
+    @cache  # portfolios share their assets
+    def asset_returns(asset_id: int, base: str) -> Series:
+        return _base_returns(bars.get(asset_id), assets[asset_id].currency_id, base, rate_cache[base])
+
     for portfolio in portfolios:
         if not inputs[portfolio.pk].entries:
             continue
@@ -186,6 +191,7 @@ def portfolio_panels(
                 bars=bars,
                 rates=rate_cache[base],
                 risk_free=series_cache[portfolio.risk_free],
+                asset_returns=asset_returns,
                 benchmarks=benchmarks.get(portfolio.pk, []),
                 rules=rules,
             )
@@ -202,6 +208,7 @@ def _panel(
     bars: Mapping[int, Bars],
     rates: Mapping[str, Series],
     risk_free: Series,
+    asset_returns: Callable[[int, str], Series],
     benchmarks: list[PortfolioBenchmark],
     rules: Mapping[int, BlendRule],
 ) -> PortfolioPanel:
@@ -211,7 +218,7 @@ def _panel(
     first = min(entry.date for entry in inputs.entries)
     measured = (component for row in benchmarks for component in rules[row.asset_id].asset_ids)
     calendar = _calendar(first, through, [bars[i].dates for i in (*held, *measured) if i in bars])
-    bar_dates = np.unique(np.concatenate([bars[i].dates for i in held if i in bars] or [calendar[:0]]))
+    bar_dates = _all_days([bars[i].dates for i in held if i in bars] or [calendar[:0]])
     valuation = book_value(
         books,
         calendar=calendar,
@@ -262,7 +269,7 @@ def _panel(
         benchmarks={i: found if isinstance(found, str) else found.returns for i, found in against.items()},
         benchmark_parts=parts,
         asset_returns=np.array(
-            [_base_returns(bars.get(i), assets[i].currency_id, calendar, portfolio, rates) for i in held]
+            [_on_calendar(calendar, *asset_returns(i, portfolio.base_currency_id)) for i in held]
         ).reshape(len(held), len(calendar)),
         rates=rates,
         hashes=_input_hashes(
@@ -300,8 +307,16 @@ def _calendar(first: dt.date, through: dt.date, bar_dates: list[np.ndarray]) -> 
     if not bar_dates:
         every_day = np.arange(start, end + 1)
         return every_day[np.is_busday(every_day)]
-    days = np.unique(np.concatenate(bar_dates))
+    days = _all_days(bar_dates)
     return days[(days >= start) & (days <= end)]
+
+
+def _all_days(dates: list[np.ndarray]) -> np.ndarray:
+    """The days that are in one of the arrays, ascending. Most of them are the same, and compared quickly."""
+    distinct = {array.tobytes(): array for array in dates}
+    if len(distinct) == 1:
+        return dates[0]
+    return np.unique(np.concatenate([*distinct.values()]))
 
 
 def _on_dates(dates: np.ndarray, bars: list[Bars | None]) -> np.ndarray:
@@ -322,20 +337,24 @@ def _rates_on(currency: str, base: str, dates: np.ndarray, rates: Mapping[str, S
     return np.where(carried.age <= settings.FX_MAX_CARRY_DAYS, carried.values, np.nan)
 
 
-def _base_returns(
-    bars: Bars | None, currency: str, calendar: np.ndarray, portfolio: Portfolio, rates: Mapping[str, Series]
-) -> np.ndarray:
-    """Price returns in base currency on the calendar days on which the asset has a bar, (T,)."""
-    nothing = np.full(len(calendar), np.nan)
-    if bars is None:
-        return nothing
-    fx = _rates_on(currency, portfolio.base_currency_id, bars.dates, rates)
-    return nothing if fx is None else _on_calendar(calendar, bars.dates, simple_returns(bars.close * fx))
+def _base_returns(bars: Bars | None, currency: str, base: str, rates: Mapping[str, Series]) -> Series:
+    """The days on which the asset has a bar, and its price returns in base currency on them."""
+    fx = None if bars is None else _rates_on(currency, base, bars.dates, rates)
+    if bars is None or fx is None:
+        return np.empty(0, dtype="datetime64[D]"), np.empty(0)
+    return bars.dates, simple_returns(bars.close * fx)
 
 
 def _on_calendar(calendar: np.ndarray, dates: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Values (..., D) of own dates on the days of the calendar, (..., T); NaN on all other days."""
+    """Values (..., D) of own dates on the days of the calendar, (..., T); NaN on all other days.
+
+    The values themselves where both are the same days.
+    """
+    if np.array_equal(dates, calendar):
+        return values
     placed = np.full((*values.shape[:-1], len(calendar)), np.nan)
+    if not len(dates):
+        return placed
     place = np.minimum(np.searchsorted(dates, calendar), len(dates) - 1)
     traded = dates[place] == calendar
     placed[..., traded] = values[..., place[traded]]
@@ -407,20 +426,17 @@ def _input_hashes(
         portfolio.large_flow_percentage,
         benchmark_rule,
     )
-    held = valuation.quantities != 0
-    ids = np.broadcast_to(np.array(valuation.asset_ids, dtype=float)[:, None], held.shape)
-    positions = np.stack([ids, valuation.quantities, valuation.prices, valuation.fx], axis=-1)
-    codes = [float(int.from_bytes(currency.encode())) for currency in valuation.cash]
-    cash = np.array(list(valuation.cash.values())).reshape(len(codes), len(valuation.timeline))
-    names = np.broadcast_to(np.array(codes).reshape(-1, 1), cash.shape)
+    positions = np.stack([valuation.quantities, valuation.prices * valuation.fx], axis=-1)
+    cash = np.array(list(valuation.cash.values())).reshape(len(valuation.cash), len(valuation.timeline), 1)
+    codes = np.array([int.from_bytes(currency.encode()) for currency in valuation.cash], dtype=np.int64)
     # Days between two calendar days belong to the later one, which alone has a market.
     market = np.zeros((len(valuation.timeline), 2))
     market[days] = np.stack([series.risk_free, series.benchmark_returns], axis=-1)
     table = np.concatenate(
         [
             valuation.timeline.astype(float)[:, None],
-            pooled_digests(positions, held),
-            pooled_digests(np.stack([names, cash], axis=-1), cash != 0),
+            pooled_digests(positions, np.array(valuation.asset_ids, dtype=np.int64), positions[..., 0] != 0),
+            pooled_digests(cash, codes, cash[..., 0] != 0),
             np.stack([getattr(valuation, name) for name in DAY_SUMS], axis=-1),
             market,
         ],

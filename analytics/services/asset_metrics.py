@@ -49,7 +49,7 @@ SESSIONS_PER_DAY = 5 / 7
 # A few days are continued one by one; for more of them the whole history costs less.
 MOST_NEW_DAYS = dt.timedelta(days=10)
 # In which 253 closes lie, and 18 bars.
-YEAR_BACK = dt.timedelta(days=400)
+YEAR_BACK = dt.timedelta(days=380)
 RANGES_BACK = dt.timedelta(days=45)
 
 
@@ -142,23 +142,37 @@ def _continued(first_days: Mapping[int, dt.date], through: dt.date, surroundings
         days=_days_of_long_returns(first_days, first, through),
     )
     market = bars.get(market_id) if market_id else None
+    groups = [
+        (assets, rows)
+        for assets, rows in _alike(bars, first_days)
+        if _has_year(bars[assets[0]].dates, rows, since, ranges_since)
+        and (market_id is None or _covers_year(market, bars[assets[0]].dates, rows))
+    ]
+    states = _states(
+        {asset_id: bars[asset_id].dates[rows[0] - 1] for assets, rows in groups for asset_id in assets}
+    )
     found = []
-    for assets, rows in _alike(bars, first_days):
-        dates = bars[assets[0]].dates
-        if not len(rows) or rows[0] < YEAR_WINDOW:
-            continue
-        year = dates[rows[0] - YEAR_WINDOW :]
-        has_bars = year[0] >= np.datetime64(since) and dates[rows[0] - STEP_RANGES] >= np.datetime64(
-            ranges_since
-        )
-        has_market = market_id is None or (market is not None and np.isin(year, market.dates).all())
-        if has_bars and has_market:
-            states = _states(assets, dates[rows[0] - 1].item())
-            known = [asset_id for asset_id in assets if asset_id in states]
-            if known:
-                before = {name: np.array([states[a][name] for a in known]) for name in states[known[0]]}
-                found.append((known, _rows(bars, known, market, surroundings.risk_free, rows, before)))
+    for assets, rows in groups:
+        known = [asset_id for asset_id in assets if asset_id in states]
+        if known:
+            before = {name: np.array([states[a][name] for a in known]) for name in states[known[0]]}
+            found.append((known, _rows(bars, known, market, surroundings.risk_free, rows, before)))
     return found
+
+
+def _has_year(dates: np.ndarray, rows: np.ndarray, since: dt.date, ranges_since: dt.date) -> bool:
+    """Whether there are rows, and before them all closes of a year and enough high and low."""
+    return bool(
+        len(rows)
+        and rows[0] >= YEAR_WINDOW
+        and dates[rows[0] - YEAR_WINDOW] >= np.datetime64(since)
+        and dates[rows[0] + 1 - STEP_RANGES] >= np.datetime64(ranges_since)
+    )
+
+
+def _covers_year(market: Bars | None, dates: np.ndarray, rows: np.ndarray) -> bool:
+    year = dates[rows[0] - YEAR_WINDOW :]
+    return market is not None and bool(np.isin(year, market.dates).all())
 
 
 def _days_of_long_returns(asset_ids: Iterable[int], first: dt.date, through: dt.date) -> set[dt.date]:
@@ -169,19 +183,20 @@ def _days_of_long_returns(asset_ids: Iterable[int], first: dt.date, through: dt.
     return days | last_bar_days(asset_ids, [min(earlier).item() for earlier in begins])
 
 
-def _states(asset_ids: list[int], day: dt.date) -> dict[int, dict[str, Any]]:
-    """The rows of a day from which the next one can go on, by asset."""
+def _states(days: Mapping[int, np.datetime64]) -> dict[int, dict[str, Any]]:
+    """The rows from which the next ones can go on, by asset: complete ones of these days, by this code."""
     rows = AssetPerformanceMetrics.objects.filter(
-        asset__in=asset_ids,
-        calculation_date=day,
+        asset__in=list(days),
+        calculation_date__in={day.item() for day in days.values()},
         engine_version=ENGINE_VERSION,
         **{f"{name}__isnull": False for name in STATE_KNOWN},
-    )
-    columns = read_columns(rows, "asset", "inputs_hash", *STATE_COLUMNS)
-    assets = columns.pop("asset").tolist()
+    ).exclude(inputs_hash="")
+    columns = read_columns(rows.order_by(), "asset", "calculation_date", "inputs_hash", *STATE_COLUMNS)
+    stored = zip(columns.pop("asset").tolist(), columns.pop("calculation_date"), strict=True)
     return {
         asset_id: {name: values[place] for name, values in columns.items()}
-        for place, asset_id in enumerate(assets)
+        for place, (asset_id, day) in enumerate(stored)
+        if day == days[asset_id]
     }
 
 

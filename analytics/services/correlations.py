@@ -1,21 +1,21 @@
 """Correlations between assets: daily for pairs that some portfolio holds, weekly for all pairs."""
 
 import datetime as dt
-import hashlib
 from typing import Any
 
 import numpy as np
+from django.db import IntegrityError
 
 from analytics.calculations.constants import ENGINE_VERSION
 from analytics.calculations.correlations import correlation_day
+from analytics.calculations.fingerprints import joint_fingerprints, running_fingerprints
 from analytics.calculations.returns import simple_returns
 from analytics.models import AnalyticsRun, AssetCorrelation
-from analytics.models.computed import HASH_LENGTH
 from analytics.selectors.planning import held_assets, trading_days, week_ends
-from analytics.services.computed_rows import PROVENANCE
-from portfolio_site.kernel.bulk import bulk_upsert
+from analytics.services.computed_rows import PROVENANCE, joined_columns
+from portfolio_site.kernel.bulk import bulk_insert, bulk_upsert
 from portfolios.models import Asset
-from portfolios.selectors.market_data import bars_of
+from portfolios.selectors.market_data import closes_of
 
 Written = tuple[dict[str, int], list[str]]
 TABLE = AssetCorrelation._meta.db_table
@@ -28,18 +28,21 @@ def correlations_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:
     """Compute and store the correlations of the chunk's days."""
     days = [dt.date.fromisoformat(day) for day in work["days"]]
     active = sorted(Asset.objects.filter(is_active=True).values_list("pk", flat=True))
-    bars = bars_of(active, days[-1])
+    bars = closes_of(active, days[-1])
     ids = np.array(sorted(bars), dtype=np.int64)
     if len(ids) < 2:
         return {TABLE: 0}, []
-    calendar = np.unique(np.concatenate([bars[asset_id].dates for asset_id in ids]))
+    calendar = np.unique(np.concatenate([own.dates for own in bars.values()]))
     returns = np.full((len(ids), len(calendar)), np.nan)
-    for row, asset_id in enumerate(ids):
+    for row, asset_id in enumerate(ids.tolist()):
         own = bars[asset_id]
         returns[row, np.searchsorted(calendar, own.dates)] = simple_returns(own.close)
-    hashes = _hashes(returns, calendar)
+    dated = np.stack(np.broadcast_arrays(calendar.astype(float), returns), axis=-1)
+    hashes = running_fingerprints(dated)
     # A bar yet to come is no reason for a row: an asset enters with its first one.
-    first_columns = np.array([np.searchsorted(calendar, bars[asset_id].dates[0]) for asset_id in ids])
+    first_columns = np.array(
+        [np.searchsorted(calendar, bars[asset_id].dates[0]) for asset_id in ids.tolist()]
+    )
     held = held_assets(days[-1])
     # A week is over when the run's day lies behind its last session, also when the chunk ends within it.
     all_pairs_on = week_ends(trading_days(days[0], days[-1] + ONE_WEEK), run.calculation_date)
@@ -53,12 +56,12 @@ def correlations_write(run: AnalyticsRun, work: dict[str, Any]) -> Written:
         pairs = _pairs(ids, listed, None if day in all_pairs_on else held.together_on(day))
         if len(pairs[0]) == 0:
             continue
-        pending.append(_rows(run, day, ids, returns[:, : column + 1], pairs, hashes[:, column]))
+        pending.append(_rows(day, ids, returns[:, : column + 1], pairs, hashes[:, column]))
         gathered += len(pairs[0])
         if gathered >= ROWS_PER_WRITE:
-            written += _write(pending)
+            written += _write(run, pending)
             pending, gathered = [], 0
-    return {TABLE: written + _write(pending)}, []
+    return {TABLE: written + _write(run, pending)}, []
 
 
 def _pairs(
@@ -75,7 +78,6 @@ def _pairs(
 
 
 def _rows(
-    run: AnalyticsRun,
     day: dt.date,
     ids: np.ndarray,
     returns: np.ndarray,
@@ -84,9 +86,8 @@ def _rows(
 ) -> dict[str, Any]:
     found = correlation_day(returns, pairs)
     columns = found.columns()
-    unknown = np.isnan(columns["q_value_1y"])
     significant = columns.pop("is_significant").astype(object)
-    significant[unknown] = None
+    significant[np.isnan(columns["q_value_1y"])] = None
     left, right = pairs
     return {
         "asset1": ids[left],
@@ -95,35 +96,29 @@ def _rows(
         **columns,
         "is_significant": significant,
         "quality": found.reasons(),
-        "run": np.full(len(left), run.pk),
-        "inputs_hash": [
-            hashlib.sha256((a + b).encode()).hexdigest()[:HASH_LENGTH]
-            for a, b in zip(hashes[left], hashes[right], strict=True)
-        ],
-        "engine_version": [ENGINE_VERSION] * len(left),
+        "inputs_hash": joint_fingerprints(hashes[left], hashes[right]),
     }
 
 
-def _write(pending: list[dict[str, Any]]) -> int:
+def _write(run: AnalyticsRun, pending: list[dict[str, Any]]) -> int:
     if not pending:
         return 0
-    columns = {
-        name: np.concatenate([rows[name] for rows in pending])
-        if isinstance(pending[0][name], np.ndarray)
-        else [value for rows in pending for value in rows[name]]
-        for name in pending[0]
-    }
-    return bulk_upsert(
-        AssetCorrelation, columns, key=("asset1", "asset2", "calculation_date"), provenance=PROVENANCE
+    columns = joined_columns(pending)
+    shared = {"run": run.pk, "engine_version": ENGINE_VERSION}
+    rows = len(columns["asset1"])
+    return sum(
+        _write_block(
+            {name: values[start : start + ROWS_PER_WRITE] for name, values in columns.items()} | shared
+        )
+        for start in range(0, rows, ROWS_PER_WRITE)
     )
 
 
-def _hashes(returns: np.ndarray, calendar: np.ndarray) -> np.ndarray:
-    """(A, T): each asset's hash of its returns up to each day."""
-    hashes = np.empty(returns.shape, dtype=object)
-    for row, values in enumerate(returns):
-        running = hashlib.sha256()
-        for column, (day, value) in enumerate(zip(calendar, values, strict=True)):
-            running.update(day.tobytes() + value.tobytes())
-            hashes[row, column] = running.hexdigest()[:HASH_LENGTH]
-    return hashes
+def _write_block(columns: dict[str, Any]) -> int:
+    """A day's pairs are new as a rule; where one is not, they are merged."""
+    try:
+        return bulk_insert(AssetCorrelation, columns)
+    except IntegrityError:
+        return bulk_upsert(
+            AssetCorrelation, columns, key=("asset1", "asset2", "calculation_date"), provenance=PROVENANCE
+        )

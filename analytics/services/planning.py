@@ -19,6 +19,7 @@ from analytics.selectors.planning import (
     staleness,
     trading_days,
 )
+from analytics.services.asset_metrics import MOST_NEW_DAYS
 
 SECTIONS = ("assets", "correlations", "performance", "risk", "benchmarks", "rebalancing")
 PORTFOLIO_SECTIONS = {"performance", "risk", "benchmarks", "rebalancing"}
@@ -26,6 +27,8 @@ PORTFOLIO_SECTIONS = {"performance", "risk", "benchmarks", "rebalancing"}
 LATEST_SECTIONS = {"benchmarks", "rebalancing"}
 # About 30 MB of metric columns over five years: small enough for a worker, large enough to amortise a query.
 ASSETS_PER_CHUNK = 100
+# Of assets that only have a few new days to write: a year of their closes is about as much to read.
+CONTINUED_ASSETS_PER_CHUNK = 600
 PORTFOLIOS_PER_CHUNK = 25
 DAYS_PER_CHUNK = 130
 
@@ -68,7 +71,7 @@ def run_plan(
     asset_ids = set().union(*related.values()) if portfolio_codes else None
     chunks: list[PlannedChunk] = []
     if "assets" in sections:
-        chunks += _asset_chunks(assets_due(through, from_date, stale, asset_ids))
+        chunks += _asset_chunks(assets_due(through, from_date, stale, asset_ids), through)
     # One portfolio's run leaves the correlations of the whole house alone, unless they are asked for.
     if "correlations" in sections and (not portfolio_codes or "correlations" in only):
         chunks += _correlation_chunks(through, from_date, stale, all_pairs="correlations" in only)
@@ -84,10 +87,18 @@ def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _asset_chunks(due: dict[int, Due]) -> list[PlannedChunk]:
+def _asset_chunks(due: dict[int, Due], through: dt.date) -> list[PlannedChunk]:
+    with_histories: list[tuple[int, Due]] = []
+    with_new_days: list[tuple[int, Due]] = []
+    for asset_id, own in sorted(due.items(), key=itemgetter(0)):
+        is_new = through - own.first <= MOST_NEW_DAYS
+        (with_new_days if is_new else with_histories).append((asset_id, own))
     return [
         PlannedChunk(ChunkKind.ASSETS, _work("assets", batch), len(batch))
-        for batch in _batches(sorted(due.items(), key=itemgetter(0)), ASSETS_PER_CHUNK)
+        for batch in (
+            *_batches(with_histories, ASSETS_PER_CHUNK),
+            *_batches(with_new_days, CONTINUED_ASSETS_PER_CHUNK),
+        )
     ]
 
 

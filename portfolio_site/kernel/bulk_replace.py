@@ -114,6 +114,8 @@ def _compare(
         f"WHERE {goes} OR {differs(fields, 'stored', 'staged', compared)}"
     )
     with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":  # PostgreSQL joins by hashing
+            cursor.execute(f"CREATE INDEX {STAGED}_key ON {STAGED} ({', '.join(column_names(fields, key))})")
         cursor.execute(f"DROP TABLE IF EXISTS {REPLACED}")
         cursor.execute(f"CREATE TEMPORARY TABLE {REPLACED} AS {different}", parameters)
         cursor.execute(f"SELECT count(*), coalesce(sum(CASE WHEN goes THEN 1 ELSE 0 END), 0) FROM {REPLACED}")  # noqa: S608

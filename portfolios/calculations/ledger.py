@@ -18,7 +18,7 @@ from portfolios.calculations.entries import (
 )
 from portfolios.calculations.lots import EXACT, ZERO, CostMethod, InsufficientLotsError, Lot
 from portfolios.calculations.positions import Positions, Side, cost_of, currency_gain
-from portfolios.calculations.values import Market, PriceOn, RateOn, Value
+from portfolios.calculations.values import Market, PriceOn, RateOn, TradedOn, Value, always_traded
 
 DAY_FIGURES = (
     "inflow",
@@ -107,6 +107,7 @@ def book_walk(
     cost_method: CostMethod,
     rate: RateOn,
     market_price: PriceOn,
+    traded: TradedOn = always_traded,
     asset_currencies: Mapping[int, str] | None = None,
     names: Mapping[int, str] | None = None,
 ) -> list[DayBook]:
@@ -115,8 +116,9 @@ def book_walk(
     rate(currency, date): base currency per unit, carried as the caller decides, None when unknown. It is
     asked only where a transaction has no rate of its own. market_price(asset, date): in the asset's currency,
     for transfers in kind and the costs that corporate actions divide; an asset that never had a price is
-    transferred at its book cost. asset_currencies: needed where an asset is booked in another currency than
-    its own. names: how assets are called in reasons and errors.
+    transferred at its book cost. traded(asset, date): whether that price is of the very day.
+    asset_currencies: needed where an asset is booked in another currency than its own. names: how assets are
+    called in reasons and errors.
 
     Counted by trade date. The order within a day is fixed (see `day_key`), so the order of `entries` never
     matters. What needs a rate that is unknown is left out of its figure and named in `unknown`; no rate is
@@ -125,7 +127,7 @@ def book_walk(
 
     Raises LedgerError for a sale beyond the holding and for a transaction that lacks what its kind needs.
     """
-    market = Market(base_currency, rate, market_price, asset_currencies or {}, names or {})
+    market = Market(base_currency, rate, market_price, asset_currencies or {}, names or {}, traded)
     walk = _Walk(market, Positions(cost_method))
     by_day: dict[date, tuple[list[CorporateAction], list[Entry]]] = {}
     for action in actions:

@@ -88,8 +88,9 @@ def book_value(
 
     calendar: datetime64[D]. asset_ids, asset_currencies: the A assets, at least all that were ever held.
     closes: (A, N) as traded on `bar_dates` (N,), NaN = no bar. fx_rates: currency -> (dates, base per unit).
-    splits: corporate actions; a price carried over a split is divided by its ratio, and what came of a merger
-    or a symbol change has the price of the old shares until it trades itself.
+    splits: corporate actions; a price carried over a split is divided by its ratio, one carried over a
+    spin-off is less what was spun off, and what came of a merger or a symbol change has the price of the old
+    shares until it trades itself.
 
     A price is carried at any age, a rate for at most fx_max_carry_days. Another asset that has had no price
     up to a day stands at its cost. Where a rate is missing the position or cash is unknown, and so is the
@@ -201,9 +202,16 @@ def _steps(
     """(K, T) of what holds on each day, 0 before the first event. step: events on or before the day."""
     rows = {key: row for row, key in enumerate(keys)}
     states = np.zeros((len(keys), len(events) + 1))
+    before: Mapping[Key, Decimal | float] = {}
     for column, event in enumerate(events, start=1):
+        states[:, column] = states[:, column - 1]
+        for key in before.keys() - event.keys():
+            states[rows[key], column] = 0.0
         for key, value in event.items():
-            states[rows[key], column] = value
+            # What an event leaves alone is the same object as before.
+            if value is not before.get(key):
+                states[rows[key], column] = value
+        before = event
     return states[:, step]
 
 
@@ -235,20 +243,37 @@ def _follow_actions(
         if action.kind == "split":
             carried_over = (days_since >= 0) & (prices.age[row] > days_since)
             prices.values[row, carried_over] /= ratio
-        elif _is_in_shares(action, currencies):
+        elif action.kind == "spin_off" and _is_in_shares(action, currencies):
+            _take_out_new_shares(prices, row, new_row, action, days_since)
+        elif action.kind in {"merger", "symbol_change"} and _is_in_shares(action, currencies):
             left = prices.values[row] - float(action.amount or 0)
             waiting = (days_since >= 0) & np.isnan(prices.values[new_row]) & (left > 0)
             prices.values[new_row, waiting] = left[waiting] / ratio
             prices.age[new_row, waiting] = prices.age[row, waiting]
 
 
+def _take_out_new_shares(
+    prices: Carried, row: int, new_row: int, action: CorporateAction, days_since: NDArray[np.int64]
+) -> None:
+    """New shares have their stated value until they trade; a price of the old ones from before the ex-date
+    still contains what they are worth on the first day after it.
+    """
+    after = days_since >= 0
+    if not after.any() or action.ratio is None:
+        return
+    if action.amount is not None:
+        waiting = after & np.isnan(prices.values[new_row])
+        prices.values[new_row, waiting] = float(action.amount)
+        prices.age[new_row, waiting] = days_since[waiting]
+    left = prices.values[row] - float(action.ratio) * prices.values[new_row, np.argmax(after)]
+    carried_over = after & (prices.age[row] > days_since) & (left >= 0)
+    prices.values[row, carried_over] = left[carried_over]
+
+
 def _is_in_shares(action: CorporateAction, currencies: Mapping[int, str]) -> bool:
-    """Whether the old shares became new ones whose price is in the same currency."""
-    return (
-        action.kind in {"merger", "symbol_change"}
-        and action.new_asset is not None
-        and currencies[action.asset] == currencies[action.new_asset]
-    )
+    """Whether new shares came of the old ones whose price is in the same currency."""
+    new_asset = action.new_asset
+    return new_asset is not None and currencies[action.asset] == currencies[new_asset]
 
 
 def _carried_rates(

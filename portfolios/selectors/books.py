@@ -151,6 +151,7 @@ def books_walk(
         cost_method=cast(CostMethod, portfolio.cost_method),
         rate=_rate_lookup(rates, portfolio.base_currency_id, fx_max_carry_days),
         market_price=_price_lookup(bars),
+        traded=_bar_lookup(bars),
         asset_currencies={asset_id: assets[asset_id].currency_id for asset_id in inputs.asset_ids},
         names={asset_id: assets[asset_id].symbol for asset_id in inputs.asset_ids},
     )
@@ -226,3 +227,13 @@ def _price_lookup(bars: Mapping[int, Bars]) -> Callable[[int, dt.date], Decimal 
         return None if carried is None else Decimal(repr(carried[0]))
 
     return market_price
+
+
+def _bar_lookup(bars: Mapping[int, Bars]) -> Callable[[int, dt.date], bool]:
+    def traded(asset_id: int, day: dt.date) -> bool:
+        if asset_id not in bars:
+            return False
+        carried = bars[asset_id].carried_close(np.datetime64(day))
+        return carried is not None and carried[1] == 0
+
+    return traded

@@ -18,7 +18,6 @@ from portfolios.models import (
 )
 
 Series = tuple[np.ndarray, np.ndarray]
-FIGURES = ("high", "low", "close", "volume")
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,9 @@ def splits_of(asset_ids: Iterable[int]) -> dict[int, list[Split]]:
 def bars_of(asset_ids: Iterable[int], through: dt.date) -> dict[int, Bars]:
     """The bars of each asset up to a day; assets without any are left out."""
     rows = _bar_rows(asset_ids).filter(date__lte=through)
-    return _bars_by_asset(read_columns(rows, "asset", "date", *FIGURES, "adjusted_through"))
+    return _bars_by_asset(
+        read_columns(rows, "asset", "date", "high", "low", "close", "volume", "adjusted_through")
+    )
 
 
 def recent_bars_of(
@@ -88,14 +89,27 @@ def recent_bars_of(
     High, low and volume are read from `figures_since` on and unknown before.
     """
     rows = _bar_rows(asset_ids).filter(Q(date__gte=since) | Q(date__in=days), date__lte=through)
+    return _bars_by_asset(_with_figures(rows, rows.filter(date__gte=figures_since)))
+
+
+def closes_of(asset_ids: Iterable[int], through: dt.date) -> dict[int, Bars]:
+    """The bars of each asset up to a day, of which only the closes are read."""
+    rows = _bar_rows(asset_ids).filter(date__lte=through)
+    return _bars_by_asset(_with_figures(rows, rows.none()))
+
+
+def _with_figures(rows: QuerySet[PriceBar], with_figures: QuerySet[PriceBar]) -> dict[str, np.ndarray]:
+    """The columns of `rows`, where only those `with_figures` have a high, low and volume."""
     data = read_columns(rows, "asset", "date", "close", "adjusted_through")
-    figures = [name for name in FIGURES if name != "close"]
-    recent = read_columns(rows.filter(date__gte=figures_since), *figures)
-    is_recent = data["date"] >= np.datetime64(figures_since)
-    for name, values in recent.items():
-        data[name] = np.full(len(is_recent), np.nan)
-        data[name][is_recent] = values
-    return _bars_by_asset(data)
+    figures = read_columns(with_figures, "asset", "date", "high", "low", "volume")
+    known, given = (x["asset"] << 32 | x["date"].astype(np.int64) for x in (data, figures))
+    places = np.searchsorted(known, given)
+    # Between the two queries a bar may have come.
+    stays = np.append(known, -1)[places] == given
+    for name in ("high", "low", "volume"):
+        data[name] = np.full(len(known), np.nan)
+        data[name][places[stays]] = figures[name][stays]
+    return data
 
 
 def first_bar_days(asset_ids: Iterable[int]) -> dict[int, dt.date]:
@@ -119,14 +133,15 @@ def _bar_rows(asset_ids: Iterable[int]) -> QuerySet[PriceBar]:
 
 def _bars_by_asset(data: Mapping[str, np.ndarray]) -> dict[int, Bars]:
     assets, dates = data["asset"], data["date"]
-    if np.any((np.diff(assets) < 0) | ((np.diff(assets) == 0) & (np.diff(dates).astype(int) <= 0))):
+    is_next = assets[1:] > assets[:-1]
+    if not (is_next | ((assets[1:] == assets[:-1]) & (dates[1:] > dates[:-1]))).all():
         raise ValueError("bars must ascend by asset and date")
-    ids, starts = np.unique(assets, return_index=True)
-    splits = splits_of(ids.tolist())
-    edges = [*starts.tolist(), len(assets)]
+    edges = [0, *(np.flatnonzero(is_next) + 1).tolist(), len(assets)] if len(assets) else [0]
+    ids = assets[edges[:-1]].tolist()
+    splits = splits_of(ids)
     return {
         asset_id: _bars({name: values[start:end] for name, values in data.items()}, splits.get(asset_id, []))
-        for asset_id, start, end in zip(ids.tolist(), edges[:-1], edges[1:], strict=True)
+        for asset_id, start, end in zip(ids, edges[:-1], edges[1:], strict=True)
     }
 
 

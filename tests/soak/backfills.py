@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[2]
 # Seconds; much longer than the rest of a backfill takes when nothing is killed any more.
 PATIENCE = 600
 # Longer than it takes a message to come back and a worker to start.
-SILENCE = dt.timedelta(seconds=8)
+SILENCE = dt.timedelta(seconds=15)
 # The part of the kills that ends a worker with all its processes. It takes seconds to start another one.
 WHOLE_WORKERS = 0.3
 
@@ -134,10 +134,11 @@ def disturbed_backfill(kills: Kills, chance: random.Random, seconds: float) -> s
 
 
 def _work_and_kill(run_id: int, kills: Kills, chance: random.Random, seconds: float) -> None:
-    worker = Worker(seconds)
+    workers = [Worker(seconds), Worker(seconds)]
 
     def is_closed() -> bool:
-        worker.tend()
+        for worker in workers:
+            worker.tend()
         runs.runs_resume()  # beat asks for it every few minutes
         return AnalyticsRun.objects.filter(pk=run_id, finished_at__isnull=False).exists()
 
@@ -148,6 +149,7 @@ def _work_and_kill(run_id: int, kills: Kills, chance: random.Random, seconds: fl
             if is_closed():
                 break
             at_work = chunks_at_work(run_id)
+            worker = chance.choice(workers)
             if chance.random() < WHOLE_WORKERS:
                 kills.made["workers"] += 1
                 worker.kill()
@@ -159,7 +161,8 @@ def _work_and_kill(run_id: int, kills: Kills, chance: random.Random, seconds: fl
         wait_until(is_closed)
         wait_until(has_no_messages)
     finally:
-        worker.kill()
+        for worker in workers:
+            worker.kill()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

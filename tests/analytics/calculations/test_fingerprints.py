@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from analytics.calculations.fingerprints import joint_fingerprints, running_fingerprints
+from analytics.calculations.fingerprints import joint_fingerprints, pooled_digests, running_fingerprints
 
 TABLES = hnp.arrays(
     np.float64,
@@ -118,3 +118,30 @@ def test_two_fingerprints_make_one_and_their_order_counts():
     assert len(set(joint.tolist()) | set(prints.tolist())) == 599
     assert (joint != joint_fingerprints(prints[1:], prints[:-1])).all()
     assert joint[7] == joint_fingerprints(prints[7:8], prints[8:9])[0]
+
+
+def pooled(table, identities, present):
+    return pooled_digests(np.array(table, dtype=float), np.array(identities), np.array(present))
+
+
+def test_pooled_items_count_in_any_order_and_only_where_present():
+    first, second = [[1.0, 2.0], [1.0, 3.0]], [[5.0, 6.0], [7.0, np.nan]]
+    both = pooled([first, second], [11, 12], [[True, True], [True, False]])
+    turned = pooled([second, first], [12, 11], [[True, False], [True, True]])
+    np.testing.assert_array_equal(both, turned)
+    third = pooled([first, second, first], [11, 12, 13], [[True, True], [True, False], [False, False]])
+    np.testing.assert_array_equal(both, third)
+    alone = pooled([first], [11], [[True, True]])
+    np.testing.assert_array_equal(both[1], alone[1])
+    assert (both[0] != alone[0]).any()
+
+
+@pytest.mark.parametrize("changed", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_each_number_and_each_identity_of_a_pool_counts(changed):
+    table, present = np.arange(4.0).reshape(2, 1, 2), np.ones((2, 1), dtype=bool)
+    before = pooled(table, [1, 2], present)
+    other = table.copy()
+    other[changed[0], 0, changed[1]] += 1e-9
+    assert (pooled(other, [1, 2], present) != before).any()
+    assert (pooled(table, [1, 3], present) != before).any()
+    assert (pooled(table[::-1], [1, 2], present) != before).any()

@@ -284,6 +284,36 @@ def test_rows_of_an_older_version_of_the_code_say_so(house: House) -> None:
     assert same.cause == ""
 
 
+def test_code_that_found_the_same_is_no_cause_of_a_later_change(house: House) -> None:
+    rows = AssetPerformanceMetrics.objects.filter(asset=house.rhein)
+    rows.update(engine_version="0")
+    run(from_date=BEGINNING)
+    assert not Restatement.objects.exists()
+    assert set(rows.values_list("engine_version", flat=True)) == {ENGINE_VERSION}
+    change_price(house)
+    run()
+    for row in Restatement.objects.filter(asset=house.rhein):
+        assert row.causes == [because("price", "RHEIN")]
+    assert Restatement.objects.filter(asset=house.rhein).exists()
+
+
+def test_subjects_of_one_chunk_are_measured_and_explained_each_by_its_own(house: House) -> None:
+    for asset, size in ((house.acme, 1.0), (house.rhein, 1e-6)):
+        AssetPerformanceMetrics.objects.filter(asset=asset, calculation_date=CHANGED).update(
+            macd=F("macd") + 1e-7 * size
+        )
+    mark_assets_stale({house.acme.pk: CHANGED}, ChangeCause.PRICE)
+    mark_assets_stale({house.rhein.pk: CHANGED}, ChangeCause.CORPORATE_ACTION)
+    AssetPerformanceMetrics.objects.filter(asset=house.rhein, calculation_date=LAST_DAY).update(close=1.0)
+    run()
+    causes = {str(row.asset): row.causes for row in Restatement.objects.filter(asset__isnull=False)}
+    assert causes == {
+        "ACME": [because("price", "ACME")],
+        "RHEIN": [because("corporate_action", "RHEIN")],
+    }
+    assert days_of(asset=house.acme) == {CHANGED}
+
+
 def test_what_becomes_unknown_and_what_becomes_known_is_restated(house: House) -> None:
     rates = list(ExchangeRate.objects.all())
     ExchangeRate.objects.all().delete()

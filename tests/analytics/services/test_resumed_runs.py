@@ -1,10 +1,12 @@
 """Runs that fell silent are sent to the workers again; runs with failed chunks can be opened again."""
 
 import datetime as dt
+from io import StringIO
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -196,3 +198,25 @@ def test_the_end_of_a_chunk_asks_for_one_other_that_waits_not_for_all() -> None:
         assert run_finalise(started.pk) is False
     (query,) = captured.captured_queries
     assert query["sql"].endswith('ORDER BY "analytics_run_chunks"."number" DESC LIMIT 1')
+
+
+def test_the_command_does_again_what_failed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = undisturbed_tables()
+    with monkeypatch.context() as patch:
+        patch.setitem(runs._WRITERS, ChunkKind.ASSETS, fail)
+        failed = run()
+    call_command("run_analytics", "--retry", str(failed.pk), stdout=StringIO())
+    failed.refresh_from_db()
+    assert failed.status == RunStatus.SUCCEEDED
+    assert computed_tables() == expected
+    assert AnalyticsRun.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--retry", "999999"], "there is no 999999"), (["--retry", "1", "--only", "risk"], "no other choice")],
+)
+def test_the_command_says_what_cannot_be_done_again(arguments: list[str], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        call_command("run_analytics", *arguments)
+    assert not AnalyticsRun.objects.exists()

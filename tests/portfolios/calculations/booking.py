@@ -83,6 +83,7 @@ def walk(
         cost_method=method,
         rate=lambda currency, day: last_known((rates or {}).get(currency, {}), day),
         market_price=lambda asset, day: last_known((prices or {}).get(asset, {}), day),
+        traded=lambda asset, day: day.isoformat() in (prices or {}).get(asset, {}),
         asset_currencies=asset_currencies,
         names=names,
     )

@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from portfolios.calculations.corporate_actions import action_key
 from portfolios.calculations.ledger import DayBook
 from portfolios.calculations.lots import COST_METHODS, CostMethod
 from portfolios.calculations.valuation import Valuation
@@ -79,11 +80,15 @@ def price_by_hand(random_book: RandomBook, asset: int, day: date) -> float | Non
     published = [known for known in random_book.prices[asset] if known <= str(day)]
     if published:
         price = float(random_book.prices[asset][max(published)])
-        for action in random_book.actions:
-            if (action.kind, action.asset) == ("split", asset) and max(published) < str(action.date) <= str(
-                day
-            ):
+        for action in sorted(random_book.actions, key=lambda action: (action.date, *action_key(action))):
+            if action.asset != asset or not max(published) < str(action.date) <= str(day):
+                continue
+            if action.kind == "split":
                 price /= float(action.ratio or 1)
+            elif action.kind == "spin_off" and action.new_asset is not None:
+                child = price_by_hand(random_book, action.new_asset, action.date)
+                spun_off = 0.0 if child is None else child * float(action.ratio or 1)
+                price -= spun_off if spun_off <= price else 0.0
         return price
     for action in random_book.actions:
         if action.new_asset == asset and action.kind != "spin_off" and action.date <= day:

@@ -254,3 +254,32 @@ def test_the_price_of_the_old_shares_follows_the_splits_of_the_new() -> None:
         walk(TWO_LOTS, actions, prices=prices), prices, every_day("2020-03-01", "2020-03-05"), splits=actions
     )
     np.testing.assert_allclose(found.invested_value[-5:], [4800, 4800, 4800, 4800, 240 * 50])
+
+
+@pytest.mark.parametrize(
+    ("change", "price_of_new"),
+    [
+        (action("spin_off", OLD, "2020-03-02", NEW, ratio="1/4"), {"2020-03-02": 40, "2020-03-03": 44}),
+        (action("spin_off", OLD, "2020-03-02", NEW, ratio="1/4", amount=40), {"2020-03-03": 44}),
+    ],
+    ids=["price", "stated"],
+)
+def test_nothing_is_counted_twice_while_the_old_shares_do_not_trade(change: Any, price_of_new: Any) -> None:
+    """40 shares at 100 with the new ones; 30 without them since, which is known a day later only."""
+    prices = {OLD: {"2020-02-28": 100, "2020-03-04": 30}, NEW: price_of_new}
+    books = walk(TWO_LOTS, [change], prices=prices)
+    assert books[-1].costs == {OLD: 4140, NEW: 460}
+    found = value(books, prices, every_day("2020-03-01", "2020-03-04"), splits=[change])
+    np.testing.assert_allclose(found.invested_value[-4:], [4000, 3600 + 400, 3600 + 440, 1200 + 440])
+
+
+def test_without_any_value_of_the_new_shares_the_day_is_unknown() -> None:
+    prices = {OLD: {"2020-02-28": 100}, NEW: {"2020-03-03": 44}}
+    change = action("spin_off", OLD, "2020-03-02", NEW, ratio="1/4")
+    found = value(
+        walk(TWO_LOTS, [change], prices=prices),
+        prices,
+        every_day("2020-03-01", "2020-03-03"),
+        splits=[change],
+    )
+    assert np.isnan(at(found, found.invested_value, "2020-03-02"))
