@@ -4,6 +4,8 @@ from celery import shared_task
 from django.conf import settings
 
 from analytics.services import runs
+from analytics.services.archive import archive_retire
+from analytics.services.partitions import partitions_ensure
 from analytics.services.rebalancing_events import events_expire
 
 
@@ -41,6 +43,17 @@ def nightly(only: list[str] | None = None) -> None:
 @shared_task(name="analytics.resume_runs")
 def resume_runs() -> list[int]:
     return runs.runs_resume()
+
+
+@shared_task(name="analytics.make_partitions")
+def make_partitions() -> list[str]:
+    return partitions_ensure()
+
+
+@shared_task(name="analytics.archive")
+def archive() -> int:
+    """Years beyond the retention; returns how many parts went into the archive."""
+    return len(archive_retire())
 
 
 @shared_task(name="analytics.expire_proposals")

@@ -20,6 +20,7 @@ class DefaultSchedule:
     minute: str = "0"
     hour: str = "*"
     day_of_week: str = "*"
+    day_of_month: str = "*"
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
@@ -91,6 +92,22 @@ DEFAULT_SCHEDULES = (
         hour="3",
     ),
     DefaultSchedule(
+        "Partitions ahead of time",
+        "analytics.make_partitions",
+        "Makes the yearly partitions that are missing (PostgreSQL).",
+        minute="0",
+        hour="4",
+        day_of_week="0",
+    ),
+    DefaultSchedule(
+        "Archive old history",
+        "analytics.archive",
+        "Archives years older than ANALYTICS_RETENTION_YEARS; 0 keeps all.",
+        minute="30",
+        hour="4",
+        day_of_month="1",
+    ),
+    DefaultSchedule(
         "Check and anchor the audit trail",
         "portfolios.check_audit_trail",
         "Walks the chain of hashes and writes the last one outside the database.",
@@ -124,7 +141,7 @@ def _crontab(default: DefaultSchedule) -> CrontabSchedule:
         "minute": default.minute,
         "hour": default.hour,
         "day_of_week": default.day_of_week,
-        "day_of_month": "*",
+        "day_of_month": default.day_of_month,
         "month_of_year": "*",
         "timezone": "UTC",
     }

@@ -275,6 +275,8 @@ IMPORT_MAX_BYTES = env_int("IMPORT_MAX_BYTES", 100_000_000, minimum=1)
 # Web and worker must see the same folder; nothing in it is ever served.
 IMPORT_UPLOAD_DIR = env_path("IMPORT_UPLOAD_DIR", VAR_DIR / "uploads")
 IMPORT_UPLOAD_DAYS = env_int("IMPORT_UPLOAD_DAYS", 7, minimum=1)
+ARCHIVE_DIR = env_path("ARCHIVE_DIR", VAR_DIR / "archive")
+ANALYTICS_RETENTION_YEARS = env_int("ANALYTICS_RETENTION_YEARS", 0, minimum=0)
 FX_MAX_CARRY_DAYS = env_int("FX_MAX_CARRY_DAYS", 7)
 PRICE_STALE_DAYS = env_int("PRICE_STALE_DAYS", 10)
 PRICE_FEEDS = addresses_read(

@@ -29,7 +29,7 @@ class AssetMetricsSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = AssetPerformanceMetrics
-        fields = "__all__"
+        exclude = ("average_move_14",)
 
 
 class AllocationSerializer(serializers.ModelSerializer):

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-ENGINE_VERSION: Final = "2"
+ENGINE_VERSION: Final = "3"
 
 SESSIONS_PER_YEAR: Final = 252
 SESSIONS_PER_MONTH: Final = 21

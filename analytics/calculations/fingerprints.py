@@ -97,7 +97,8 @@ def pooled_digests(table: Floats, identities: NDArray[np.int64], present: NDArra
     """
     items, columns = table.shape[0], table.shape[-1]
     starts: Words = identities.astype(np.uint64) * _GOLDEN
-    salts = starts[:, None] + np.arange(columns, dtype=np.uint64)
+    numbers: Words = np.arange(columns, dtype=np.uint64)
+    salts = starts[:, None] + numbers
     mixed = _mixed(_bits(table) ^ _mixed(salts).reshape(items, 1, columns)).sum(axis=-1)
     words = np.where(present, mixed, np.uint64(0)).sum(axis=0, dtype=np.uint64)
     halves = [words >> np.uint64(32), words & np.uint64(0xFFFFFFFF)]

@@ -5,6 +5,7 @@ NaN on the left. So a row comes out the same whether it is computed alone or ins
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -17,7 +18,10 @@ _CHUNK = 128
 
 def count(x: Floats) -> Integers:
     """Number of observations, (..., n) -> (...)."""
-    return np.count_nonzero(~np.isnan(x), axis=-1).astype(np.int64)
+    unknown = np.isnan(x)
+    if not unknown.any():
+        return np.full(x.shape[:-1], x.shape[-1], dtype=np.int64)
+    return x.shape[-1] - np.count_nonzero(unknown, axis=-1).astype(np.int64)
 
 
 def total(x: Floats) -> Floats:
@@ -25,13 +29,20 @@ def total(x: Floats) -> Floats:
 
     The chunks are counted from the right end, so leading NaN only add exact zeros in front.
     """
+    filled = np.ascontiguousarray(x, dtype=np.float64)
+    if np.isnan(filled).any():
+        filled = np.where(np.isnan(filled), 0.0, filled)
     *outer, n = x.shape
-    chunks = max(-(-n // _CHUNK), 1)
-    filled = np.zeros((*outer, chunks * _CHUNK))
-    np.copyto(filled[..., chunks * _CHUNK - n :], x, where=~np.isnan(x))
-    chunk_sums = filled.reshape(*outer, chunks, _CHUNK).sum(axis=-1)
-    sums: Floats = np.add.accumulate(chunk_sums, axis=-1)[..., -1]
-    return sums
+    chunks, rest = divmod(n, _CHUNK)
+    first = np.zeros((*outer, _CHUNK))
+    first[..., _CHUNK - rest :] = filled[..., :rest]
+    sums = np.empty((*outer, chunks + 1))
+    first.sum(axis=-1, out=sums[..., 0])
+    strides = (*filled.strides[:-1], _CHUNK * filled.itemsize, filled.itemsize)
+    whole_chunks = as_strided(filled[..., rest:], (*outer, chunks, _CHUNK), strides, writeable=False)
+    whole_chunks.sum(axis=-1, out=sums[..., 1:])
+    summed: Floats = np.add.accumulate(sums, axis=-1)[..., -1]
+    return summed
 
 
 def ratio(numerator: Floats | float, denominator: Floats | float) -> Floats:

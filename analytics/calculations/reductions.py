@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics.calculations.constants import ROUNDING_NOISE
-from analytics.calculations.observations import Floats, Integers, count, ratio, standard_deviation, total
+from analytics.calculations.observations import Floats, Integers, count, ratio, total
 from analytics.calculations.observations import deviations as deviations_of
 from analytics.calculations.observations import mean as mean_of
 from analytics.calculations.windows import trailing_reduce
@@ -45,10 +45,16 @@ class Whole:
     mean = staticmethod(mean_of)
 
     def products(self, x: Floats, y: Floats) -> Floats:
-        return total(deviations_of(x) * deviations_of(y))
+        from_mean = deviations_of(x)
+        return total(from_mean * (from_mean if y is x else deviations_of(y)))
 
     def moves(self, x: Floats) -> NDArray[np.bool_]:
-        return standard_deviation(x) > ROUNDING_NOISE
+        # The fmax and fmin of nothing but NaN are NaN, which is not above anything.
+        highest, lowest = (
+            np.fmax.reduce(x, axis=-1, initial=np.nan),
+            np.fmin.reduce(x, axis=-1, initial=np.nan),
+        )
+        return np.asarray(highest - lowest > ROUNDING_NOISE)
 
     def growth(self, x: Floats) -> Floats:
         return np.asarray(np.multiply.accumulate(_growth(x), axis=-1)[..., -1])

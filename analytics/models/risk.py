@@ -44,7 +44,9 @@ class PortfolioRiskMetrics(ComputedRow):
     concentration_hhi = _figure()
     effective_assets = _figure()
     effective_bets = models.FloatField(
-        null=True, blank=True, help_text="Square of the diversification ratio (Choueifaty, Froidure and Reynier 2013)"
+        null=True,
+        blank=True,
+        help_text="Square of the diversification ratio (Choueifaty, Froidure, Reynier 2013)",
     )
     largest_weight_percentage = _figure()
     average_correlation = _figure()

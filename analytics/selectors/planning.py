@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 from django.conf import settings
-from django.db.models import F, Max, Min, OuterRef, QuerySet, Subquery
+from django.db.models import F, Max, Min, Model, OuterRef, QuerySet, Subquery
 
 from analytics.models import (
     AssetCorrelation,
@@ -17,6 +17,7 @@ from analytics.models import (
     PortfolioPerformanceHistory,
     PortfolioRiskMetrics,
 )
+from analytics.selectors.archive import archived_through
 from portfolio_site.kernel.columns import read_columns
 from portfolios.calculations.entries import LedgerError
 from portfolios.models import (
@@ -145,6 +146,7 @@ def assets_due(
         assets = assets.filter(pk__in=asset_ids)
     spans = assets.filter(last__isnull=False).values_list("pk", "first", "last", "last_stored")
     market = Asset.objects.filter(symbol=settings.MARKET_ASSET).values_list("pk", flat=True).first() or 0
+    begin = computing_begins(AssetPerformanceMetrics)
     due = {}
     for asset_id, first_bar, last_bar, last_stored in spans:
         # Betas are measured against the market, Sharpe ratios against the interest rate.
@@ -156,9 +158,16 @@ def assets_due(
             first = first_bar
         else:
             first = _first_stale(last_stored, stale.since(*subjects))
+        first = max(first, begin)
         if first <= last_bar:
             due[asset_id] = _due(first, last_stored, subjects, stale)
     return due
+
+
+def computing_begins(*models: type[Model]) -> dt.date:
+    """The day after the archived history of the tables: what lies before it is not computed again."""
+    ends = [end for end in map(archived_through, models) if end is not None]
+    return max(ends) + ONE_DAY if ends else BEFORE_ALL
 
 
 def _first_stale(last_stored: dt.date, changed: dt.date | None) -> dt.date:
@@ -217,6 +226,10 @@ def portfolios_due(
     with_risk = set(
         PortfolioRiskMetrics.objects.filter(portfolio__in=ids).values_list("portfolio", flat=True).distinct()
     )
+    bars = PriceBar.objects.filter(asset=OuterRef("pk"), date__lte=through).order_by("-date")
+    known = Asset.objects.filter(pk__in=set().union(*related.values()))
+    last_bars = dict(known.annotate(last=Subquery(bars.values("date")[:1])).values_list("pk", "last"))
+    earliest = computing_begins(PortfolioPerformanceHistory, PortfolioRiskMetrics)
     due = {}
     for portfolio in portfolios:
         begin, last_stored = begins.get(portfolio.pk), stored.get(portfolio.pk)
@@ -241,6 +254,10 @@ def portfolios_due(
             # Where a source has divided by the split, its prices before the split are other ones now.
             if any(map(stale.is_restated, assets)):
                 first = min(first, begin)
+            own_bars = [day for day in map(last_bars.get, related[portfolio.pk]) if day is not None]
+            if own_bars and first > max(own_bars):  # new prices, but of others
+                continue
+        first = max(first, earliest)
         if max(first, begin) <= through:
             due[portfolio.pk] = _due(first, last_stored, subjects, stale)
     return due

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from analytics.models import ChunkKind
+from analytics.models import AssetCorrelation, ChunkKind
 from analytics.selectors.planning import (
     ONE_DAY,
     Due,
     Staleness,
     assets_due,
     assets_of_portfolios,
+    computing_begins,
     last_correlation_day,
     portfolios_due,
     portfolios_to_compute,
@@ -29,7 +30,7 @@ LATEST_SECTIONS = {"benchmarks", "rebalancing"}
 ASSETS_PER_CHUNK = 100
 # Of assets that only have a few new days to write: a year of their closes is about as much to read.
 CONTINUED_ASSETS_PER_CHUNK = 600
-PORTFOLIOS_PER_CHUNK = 25
+PORTFOLIOS_PER_CHUNK = 100
 DAYS_PER_CHUNK = 130
 
 Item = TypeVar("Item")
@@ -122,7 +123,7 @@ def _correlation_chunks(
         )
         if all_pairs:
             first = min(first, through)
-    days = trading_days(first, through)
+    days = trading_days(max(first, computing_begins(AssetCorrelation)), through)
     return [
         PlannedChunk(
             ChunkKind.CORRELATIONS,

@@ -83,10 +83,14 @@ def restatements_write(
 
 
 def figures_of(model: Any, columns: Mapping[str, Any]) -> dict[str, Field]:
-    """The numbers and words of a row, without its key, its reasons and who wrote it."""
+    """The numbers and words of a row, without its key, its reasons, who wrote it and hidden state."""
     left_out = {*OF_EVERY_ROW, model._meta.pk.name}
     fields = {name: model._meta.get_field(name) for name in columns if name not in left_out}
-    return {name: field for name, field in fields.items() if isinstance(field, (*NUMBERS, *WORDS))}
+    return {
+        name: field
+        for name, field in fields.items()
+        if field.editable and isinstance(field, (*NUMBERS, *WORDS))
+    }
 
 
 def _stored_columns(

@@ -23,6 +23,7 @@ from analytics.calculations.constants import ENGINE_VERSION
 from analytics.models import AnalyticsRun, ChunkKind, ChunkStatus, RunChunk, RunStatus
 from analytics.services.asset_metrics import asset_metrics_write
 from analytics.services.correlations import correlations_write
+from analytics.services.partitions import partitions_ensure
 from analytics.services.planning import LATEST_SECTIONS, SECTIONS, run_plan
 from analytics.services.portfolio_figures import portfolio_figures_write
 from portfolio_site.kernel import clock
@@ -78,6 +79,7 @@ def run_create(
         raise RunError(f"date: {through} is in the future.")
     if from_date is not None and from_date > through:
         raise RunError(f"from: {from_date} is later than {through}.")
+    partitions_ensure()
     with transaction.atomic():
         wait_for_writers(StaleMark)
         plan = run_plan(through, from_date=from_date, portfolio_codes=portfolio_codes, only=only)

@@ -114,10 +114,12 @@ def _compare(
         f"WHERE {goes} OR {differs(fields, 'stored', 'staged', compared)}"
     )
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":  # PostgreSQL joins by hashing
-            cursor.execute(f"CREATE INDEX {STAGED}_key ON {STAGED} ({', '.join(column_names(fields, key))})")
+        # Without both, a planner that knows nothing of the table may compare every row with every other.
+        cursor.execute(f"CREATE INDEX {STAGED}_key ON {STAGED} ({', '.join(column_names(fields, key))})")
+        cursor.execute(f"ANALYZE {STAGED}")
         cursor.execute(f"DROP TABLE IF EXISTS {REPLACED}")
         cursor.execute(f"CREATE TEMPORARY TABLE {REPLACED} AS {different}", parameters)
+        cursor.execute(f"ANALYZE {REPLACED}")
         cursor.execute(f"SELECT count(*), coalesce(sum(CASE WHEN goes THEN 1 ELSE 0 END), 0) FROM {REPLACED}")  # noqa: S608
         replaced, gone = cursor.fetchone()
     return int(replaced), int(gone)
@@ -138,7 +140,8 @@ def _merge(model: type[models.Model], fields: Fields, within: Range) -> int:
     source = (
         f"SELECT {', '.join(column_names(fields, fields, 'staged.'))} FROM {STAGED} staged "  # noqa: S608
         f"LEFT JOIN {table_of(model)} stored ON {same_key(fields, 'staged', 'stored', key)} "
-        f"WHERE stored.{_pk(model)} IS NULL OR stored.{_pk(model)} IN (SELECT id FROM {REPLACED})"
+        f"LEFT JOIN {REPLACED} replaced ON replaced.id = stored.{_pk(model)} "
+        f"WHERE stored.{_pk(model)} IS NULL OR replaced.id IS NOT NULL"
     )
     with connection.cursor() as cursor:
         cursor.execute(insert_sql(model, fields, key, source, [name for name in fields if name not in key]))

@@ -10,6 +10,8 @@ from django.db.models import F, FloatField, TextField
 from django.db.models.functions import Cast
 
 DATE = "datetime64[D]"
+# Rows that are objects at a time. All of them at once took three times as long.
+ROWS_PER_BLOCK = 1_000
 # Day 0 of a date of PostgreSQL on the wire, and its "-infinity".
 POSTGRES_DAY_0 = np.datetime64("2000-01-01")
 NO_DAY = np.iinfo(np.int32).min
@@ -53,14 +55,13 @@ def read_columns(rows: models.QuerySet[Any], *names: str) -> dict[str, np.ndarra
         sql = _packing_sql(sql, dict(zip(picked, kinds.values(), strict=True)))
     with connections[rows.db].cursor() as cursor:
         cursor.execute(sql, parameters)
-        found = cursor.fetchall()
-    if is_packed:
-        return _unpacked_columns(kinds, found[0])
-    columns = zip(*found, strict=True) if found else [()] * len(names)
-    return {
-        name: np.array(values, dtype=kind)
-        for (name, kind), values in zip(kinds.items(), columns, strict=True)
-    }
+        if is_packed:
+            return _unpacked_columns(kinds, cursor.fetchone())
+        blocks = [[np.array([], dtype=kind) for kind in kinds.values()]]
+        while found := cursor.fetchmany(ROWS_PER_BLOCK):
+            columns = zip(kinds.values(), zip(*found, strict=True), strict=True)
+            blocks.append([np.array(values, dtype=kind) for kind, values in columns])
+    return {name: np.concatenate(parts) for name, *parts in zip(kinds, *blocks, strict=True)}
 
 
 def _kind(field: Any) -> str:

@@ -261,15 +261,10 @@ def document_text(value: Any) -> str:
 
 
 def _each_once(values: Any, name: Callable[[Any], Hashable], encode: Callable[[Any], bytes]) -> list[bytes]:
-    known: dict[Hashable, bytes] = {}
-    fields = []
-    for value in values:
-        key = name(value)
-        field = known.get(key)
-        if field is None:
-            field = known[key] = NULL if value is None else encode(value)
-        fields.append(field)
-    return fields
+    keys = list(map(name, values))
+    distinct = dict(zip(keys, values, strict=True))
+    fields = {key: NULL if value is None else encode(value) for key, value in distinct.items()}
+    return [fields[key] for key in keys]
 
 
 _ENCODERS: Mapping[str, Callable[[Any], _Fixed | list[bytes]]] = {

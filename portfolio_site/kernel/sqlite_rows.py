@@ -37,7 +37,8 @@ def _column(field: models.Field, values: Any, length: int) -> list[Any]:
         return _floats(values)
     if isinstance(field, models.IntegerField) and not _is_whole(values):
         return [None if is_unknown(value) else int(value) for value in values]
-    values = values.tolist() if isinstance(values, np.ndarray) else values
+    if isinstance(values, np.ndarray):
+        return values.astype(str).tolist() if values.dtype.kind == "S" else values.tolist()
     return [value.decode() if isinstance(value, bytes) else value for value in values]
 
 
@@ -47,29 +48,25 @@ def _is_whole(values: Any) -> bool:
 
 def _documents(values: Any) -> list[Any]:
     """Rows often share one object, and each object is written out once."""
-    texts: dict[int, str | None] = {}
-    for value in values:
-        if id(value) not in texts:
-            texts[id(value)] = None if value is None else document_text(value)
-    return [texts[id(value)] for value in values]
+    keys = list(map(id, values))
+    distinct = dict(zip(keys, values, strict=True))
+    texts = {key: None if value is None else document_text(value) for key, value in distinct.items()}
+    return [texts[key] for key in keys]
 
 
 def _dates(values: Any) -> list[Any]:
     if not isinstance(values, np.ndarray):
         return [value.isoformat() if isinstance(value, dt.date) else value for value in values]
-    days = np.datetime_as_string(values.astype("datetime64[D]"), unit="D").astype(object)
-    days[np.isnat(values.astype("datetime64[D]"))] = None
-    return days.tolist()
+    days, places = np.unique(values.astype("datetime64[D]"), return_inverse=True)
+    texts = np.datetime_as_string(days, unit="D").astype(object)
+    texts[np.isnat(days)] = None
+    return texts[places].tolist()
 
 
 def _floats(values: Any) -> list[Any]:
+    """SQLite itself makes NULL of NaN."""
     numbers = np.asarray(values, dtype=np.float64)
-    finite = np.isfinite(numbers)
-    if finite.all():
-        return numbers.tolist()
-    plain = numbers.astype(object)
-    plain[~finite] = None
-    return plain.tolist()
+    return np.where(np.isinf(numbers), np.nan, numbers).tolist()
 
 
 def _decimals(field: models.DecimalField, values: Any) -> list[Any]:

@@ -53,6 +53,7 @@ INPUTS = (
     "SELECT * FROM interest_rates",
 )
 RATE = 0.02 / 252
+TOGETHER = 64
 SECONDS_BETWEEN_LOOKS = 0.05
 
 
@@ -105,15 +106,17 @@ def _statistics(market: np.ndarray) -> Result:
     own = random.normal(0.0002, 0.01, (PORTFOLIOS, len(market)))
     returns = random.uniform(0.5, 1.5, (PORTFOLIOS, 1)) * market + own
     ours, loop = [], []
+    # What stays in the processor's cache.
+    blocks = [returns[start : start + TOGETHER] for start in range(0, PORTFOLIOS, TOGETHER)]
     for _ in range(RUNS):
-        ours.append(time_call(lambda: _batched(returns, market)))
+        ours.append(time_call(lambda: [_batched(block, market) for block in blocks]))
         loop.append(time_call(lambda: [_one_by_one(each, market) for each in returns]))
     pairs = sorted(zip(loop, ours, strict=True), key=lambda pair: pair[0] / pair[1])
     seconds, floor_seconds = pairs[RUNS // 2]
     return Result(
         f"an empyrical loop, risk statistics of {len(returns):,} x {len(market):,} returns",
         seconds,
-        "ours over the matrix",
+        f"ours, {TOGETHER} at a time",
         floor_seconds,
         least=5.0,
     )

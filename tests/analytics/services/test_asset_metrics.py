@@ -58,7 +58,7 @@ def assets(settings: Any) -> dict[str, Asset]:
 
 
 def compute(day: np.datetime64, **options: Any) -> AnalyticsRun:
-    run = run_create(calculation_date=day.item(), only=["assets"], **options)
+    run = run_create(calculation_date=day.astype(dt.date), only=["assets"], **options)
     assert run is not None
     run = run_execute(run)
     assert (run.status, run.error) == (RunStatus.SUCCEEDED, "")

@@ -1,5 +1,6 @@
 """A new price for one asset: that asset and the portfolios that hold it are computed, nothing else."""
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -67,3 +68,13 @@ def test_only_their_rows_from_that_day_on_are_written(house: House) -> None:
     assert {row["asset_id"] for row in written[COMPUTED[1]]} == {house.rhein.pk}
     assert all(written[model] for model in COMPUTED[:2])
     assert computed_tables() == undisturbed_tables(from_date=DAYS[0])
+
+
+def test_a_new_day_of_an_asset_makes_only_its_holders_due(house: House) -> None:
+    run()
+    new_day = LAST_DAY + dt.timedelta(days=1)
+    PriceBar.objects.create(asset=house.rhein, date=new_day, close=61)
+    found = run_create(calculation_date=new_day, keep_empty=False)
+    assert found is not None
+    assert work_of(found, ChunkKind.ASSETS, "assets") == [[house.rhein.pk, new_day.isoformat()]]
+    assert work_of(found, ChunkKind.PORTFOLIOS, "portfolios") == [[house.abroad.pk, new_day.isoformat()]]

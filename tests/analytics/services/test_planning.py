@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from analytics.models import ChunkKind
+from analytics.models import AssetPerformanceMetrics, ChunkKind
+from analytics.selectors.archive import ARCHIVED
 from analytics.selectors.planning import held_assets, week_ends
 from analytics.services import planning
 from analytics.services.planning import PlannedChunk, run_plan
@@ -54,6 +55,19 @@ def test_work_is_cut_into_chunks_of_bounded_size(house: House, monkeypatch: pyte
     assert [chunk.units for chunk in plan.chunks] == [2, 1, 30, 30, len(DAYS) - 60, 1, 1]
     for kind, name in (("assets", "assets"), ("correlations", "days"), ("portfolios", "portfolios")):
         assert work_of(plan.chunks, ChunkKind(kind), name) == work_of(whole.chunks, ChunkKind(kind), name)
+
+
+def test_assets_that_go_on_by_a_day_are_many_to_a_chunk(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(calculation_date=DAYS[-2])
+    AssetPerformanceMetrics.objects.filter(asset=house.rhein).delete()
+    monkeypatch.setattr(planning, "ASSETS_PER_CHUNK", 1)
+    chunks = run_plan(LAST_DAY, only=["assets"]).chunks
+    assert [[asset_id for asset_id, _ in chunk.work["assets"]] for chunk in chunks] == [
+        [house.rhein.pk],
+        [house.market.pk, house.acme.pk],
+    ]
 
 
 def test_a_new_trading_day_is_all_there_is_to_do(house: House) -> None:
@@ -197,3 +211,18 @@ def test_what_is_computed_for_the_first_time_needs_no_cause(house: House) -> Non
     plan = run_plan(LAST_DAY)
     assert causes_of(plan.chunks, ChunkKind.ASSETS) == {}
     assert causes_of(plan.chunks, ChunkKind.PORTFOLIOS) == {}
+
+
+def test_archived_years_are_not_computed_again(house: House) -> None:
+    after = dt.date(LAST_DAY.year + 1, 1, 2)
+    for table in ("asset_performance_metrics", "portfolio_performance_history", "asset_correlations"):
+        make.make_audit_event(action=ARCHIVED, object_type=table, object_id=str(LAST_DAY.year))
+    make_prices(house.rhein, 60, 1, [after])
+    plan = run_plan(after, from_date=FIRST_DAY)
+    begin = dt.date(LAST_DAY.year + 1, 1, 1).isoformat()
+    assert work_of(plan.chunks, ChunkKind.ASSETS, "assets") == [[house.rhein.pk, begin]]
+    assert work_of(plan.chunks, ChunkKind.CORRELATIONS, "days") == [after.isoformat()]
+    assert work_of(plan.chunks, ChunkKind.PORTFOLIOS, "portfolios") == [
+        [house.home.pk, begin],
+        [house.abroad.pk, begin],
+    ]
