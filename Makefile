@@ -21,7 +21,7 @@ PRODUCTION := DEBUG=0 ALLOWED_HOSTS=portfolio.example.com \
 	SECRET_KEY=a-key-for-checks-only-0123456789-abcdefghijklmnopqrstuvwxyz-0123456789 \
 	DATABASE_URL=postgres://portfolio@localhost/portfolio REDIS_URL=redis://localhost:6379/0
 
-.PHONY: help install demo test check bench lint format lock clean
+.PHONY: help install demo test check bench soak lint format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -81,6 +81,10 @@ bench: export DEBUG := 0
 bench: export SECRET_KEY := a-key-for-benchmarks-only
 bench: $(INSTALLED) ## measure against floors of the same run; ARGS="topic ..." for some
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+soak: export DEBUG := 1
+soak: $(INSTALLED) ## kill workers in the middle of backfills on PostgreSQL and Valkey, a hundred times
+	$(BIN)/python -m tests.soak.kill_workers $(ARGS)
 
 format: $(INSTALLED) ## rewrite in the house format
 	$(BIN)/ruff check --fix .

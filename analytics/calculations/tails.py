@@ -75,12 +75,9 @@ def trailing_tails(
 
     `returns` (T,) without NaN. The shortfalls are unknown where `window` is None: nobody asks for them.
     """
-    size = len(returns)
-    observed = np.arange(1, size + 1) if window is None else np.minimum(np.arange(1, size + 1), window)
-    tails = {}
-    for level, (below, above, weight) in _order_statistics(returns, observed, window, levels).items():
-        step = above - below
-        quantile = np.where(weight < 0.5, below + step * weight, above - step * (1 - weight))
+    size, tails = len(returns), {}
+    observed = _window_sizes(size, window)
+    for level, quantile in trailing_quantiles(returns, window, levels).items():
         enough = observed >= (MIN_RETURNS[level] if minimum is None else minimum)
         shortfall = np.full(size, np.nan)
         if window is not None:
@@ -88,6 +85,22 @@ def trailing_tails(
             shortfall = _mean_at_or_below(returns, quantile, observed, rows, MIN_TAIL_RETURNS[level])
         tails[level] = known_where(enough, 0.0 - quantile), 0.0 - shortfall
     return tails
+
+
+def trailing_quantiles(returns: Floats, window: int | None, levels: Sequence[float]) -> dict[float, Floats]:
+    """Type-7 quantiles at 1 − level of the last `window` returns up to each one, (T,), without NaN."""
+    statistics = _order_statistics(returns, _window_sizes(len(returns), window), window, levels)
+    quantiles = {}
+    for level, (below, above, weight) in statistics.items():
+        # From the nearer end, as numpy does.
+        step = above - below
+        quantiles[level] = np.where(weight < 0.5, below + step * weight, above - step * (1 - weight))
+    return quantiles
+
+
+def _window_sizes(size: int, window: int | None) -> Integers:
+    so_far = np.arange(1, size + 1)
+    return so_far if window is None else np.minimum(so_far, window)
 
 
 def _order_statistics(
@@ -115,7 +128,9 @@ def _order_statistics(
         below[:filling], above[:filling] = columns[2 * number], columns[2 * number + 1]
         if window is not None and size > window:
             rank = int((window - 1) * round(1 - level, 12))
-            below[window:], above[window:] = (_ranked(returns, window, rank + up) for up in (0, 1))
+            below[window:], above[window:] = (
+                _ranked(returns, window, min(rank + up, window - 1)) for up in (0, 1)
+            )
     return found
 
 

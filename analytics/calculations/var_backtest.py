@@ -5,20 +5,20 @@ observations. An exception is a loss larger than the forecast. Hand in the retur
 would have had, and the model is tested on what is held; the portfolio's own returns do as well.
 """
 
-from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d, minimum_filter1d, rank_filter
 from scipy.special import chdtrc, xlogy
 
 from analytics.calculations.constants import RISK_WINDOW, ROUNDING_NOISE, SESSIONS_PER_YEAR
 from analytics.calculations.observations import Floats, Integers, count, known_where, mean, ratio
+from analytics.calculations.reductions import Trailing
+from analytics.calculations.tails import trailing_quantiles
 from analytics.calculations.var_models import HISTORICAL, LEVELS, METHODS, MODELS_OF_MOMENTS, Moments
+from analytics.calculations.windows import trailing_reduce
 
 # A method and its level.
 Case = tuple[str, float]
@@ -198,34 +198,11 @@ def _counts(known: Floats) -> Integers:
 
 def _rolling_historical(known: Floats, level: float, window: int) -> Floats:
     """−quantile of type 7 of the last `window` observations at each day, (..., T), bit for bit numpy's."""
-    sizes = np.minimum(_counts(known), window)
-    position = np.maximum(sizes - 1, 0) * round(1 - level, 12)
-    below = np.floor(position).astype(np.int64)
-    above = np.minimum(below + 1, np.maximum(sizes - 1, 0))
-    low, high = np.full((2, *known.shape), np.nan)
+    losses = np.full(known.shape, np.nan)
     for row in np.ndindex(known.shape[:-1]):
-        low[row], high[row] = _order_statistics(known[row], below[row], above[row], window)
-    weight, step = position - below, high - low
-    return 0.0 - np.where(weight < 0.5, low + step * weight, high - step * (1 - weight))
-
-
-def _order_statistics(known: Floats, below: Integers, above: Integers, window: int) -> tuple[Floats, Floats]:
-    """The values of two ranks, from 0, among the last `window` observations at each day, (T,) each.
-
-    The ranks rise while the window grows; they stay once it is full, and then a rank filter is fastest.
-    """
-    low, high = np.full((2, len(known)), np.nan)
-    first = int(np.count_nonzero(np.isnan(known)))
-    full = first + window - 1
-    ordered: list[float] = []
-    for day, value in enumerate(known[first:full].tolist(), start=first):
-        insort(ordered, value)
-        low[day], high[day] = ordered[below[day]], ordered[above[day]]
-    if full < len(known):
-        for found, ranks in ((low, below), (high, above)):
-            filtered = rank_filter(known[first:], int(ranks[-1]), size=window)
-            found[full:] = filtered[window // 2 :][: len(known) - full]
-    return low, high
+        first = int(np.count_nonzero(np.isnan(known[row])))
+        losses[row][first:] = 0.0 - trailing_quantiles(known[row][first:], window, (level,))[level]
+    return losses
 
 
 def _rolling_moments(known: Floats, window: int) -> Moments:
@@ -240,9 +217,11 @@ def _rolling_moments(known: Floats, window: int) -> Moments:
     n = observed.astype(float)
     middle = mean(known_where(counts <= SESSIONS_PER_YEAR, known))[..., None]
     distance = np.nan_to_num(known - middle)
-    first, second, third, fourth = (ratio(_rolling_sum(distance**k, window), n) for k in (1, 2, 3, 4))
+    first, second, third, fourth = (
+        ratio(trailing_reduce(np.add, distance**k, window), n) for k in (1, 2, 3, 4)
+    )
     variance = second - first**2
-    is_still = _rolling_range(known, window) <= ROUNDING_NOISE
+    is_still = ~Trailing(window).moves(known)
     variance = known_where(~is_still & (variance > ROUNDING_NOISE**2) & (observed > 1), variance)
     third_central = third - 3 * first * second + 2 * first**3
     fourth_central = fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4
@@ -253,18 +232,3 @@ def _rolling_moments(known: Floats, window: int) -> Moments:
         skewness=ratio(third_central, variance**1.5),
         kurtosis=ratio(fourth_central, variance**2) - 3,
     )
-
-
-def _rolling_sum(x: Floats, window: int) -> Floats:
-    padded = np.concatenate([np.zeros((*x.shape[:-1], window - 1)), x], axis=-1)
-    return np.asarray(sliding_window_view(padded, window, axis=-1).sum(axis=-1))
-
-
-def _rolling_range(known: Floats, window: int) -> Floats:
-    """Largest less smallest of the last `window` observations; negative infinity where there are none."""
-    extremes = []
-    for ends, filler in ((maximum_filter1d, -np.inf), (minimum_filter1d, np.inf)):
-        filled = np.where(np.isnan(known), filler, known)
-        backwards = (window - 1) // 2
-        extremes.append(ends(filled, window, axis=-1, mode="constant", cval=filler, origin=backwards))
-    return np.asarray(extremes[0] - extremes[1])

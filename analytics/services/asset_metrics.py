@@ -24,7 +24,7 @@ from analytics.calculations.indicator_steps import (
 )
 from analytics.calculations.returns import carry_forward, daily_risk_free, months_earlier
 from analytics.models import AnalyticsRun, AssetPerformanceMetrics
-from analytics.services.computed_rows import rows_replace
+from analytics.services.computed_rows import joined_columns, rows_replace
 from portfolio_site.kernel.columns import read_columns
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.models import Asset
@@ -254,10 +254,9 @@ def _joined(parts: list[Part]) -> Part:
     """All assets and rows, by asset and day."""
     if len(parts) == 1:
         return parts[0]
-    reasons = np.array([reason for _, columns in parts for reason in columns.pop("quality")], dtype=object)
-    columns = {name: np.concatenate([columns[name] for _, columns in parts]) for name in parts[0][1]}
-    order = np.argsort(columns["asset"], kind="stable")
-    columns = {name: values[order] for name, values in columns.items()}
-    return [asset_id for assets, _ in parts for asset_id in assets], columns | {
-        "quality": reasons[order].tolist()
+    columns = joined_columns([columns for _, columns in parts])
+    order, reasons = np.argsort(columns["asset"], kind="stable"), columns.pop("quality")
+    return [asset_id for assets, _ in parts for asset_id in assets], {
+        **{name: values[order] for name, values in columns.items()},
+        "quality": [reasons[row] for row in order.tolist()],
     }

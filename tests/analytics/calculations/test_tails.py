@@ -7,6 +7,7 @@ from analytics.calculations.tails import (
     expected_shortfall,
     historical_tails,
     monthly_returns,
+    trailing_tails,
     value_at_risk,
 )
 
@@ -89,3 +90,17 @@ def test_monthly_returns_compound_21_sessions():
     assert compound[20] == pytest.approx(np.prod(1 + r[:21]) - 1, rel=1e-13)
     assert compound[-1] == pytest.approx(np.prod(1 + r[-21:]) - 1, rel=1e-13)
     assert np.isnan(monthly_returns(r[:20])).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 120), st.sampled_from([1, 2, 30, 31, 100, None]))
+def test_each_trailing_tail_is_that_of_its_window(seed, days, window):
+    returns = np.round(np.random.default_rng(seed).standard_t(4, days) * 0.01, 3)  # with ties
+    trailing = trailing_tails(returns, window, minimum=1)
+    for day in {0, days // 3, days - 1}:
+        within = returns[0 if window is None else max(day + 1 - window, 0) : day + 1]
+        for level, (losses, shortfalls) in historical_tails(within, minimum=1).items():
+            assert trailing[level][0][day] == losses
+            expected = np.nan if window is None else float(shortfalls)
+            assert trailing[level][1][day] == pytest.approx(expected, rel=1e-12, nan_ok=True)
+    for level, figures in trailing_tails(returns[: days // 2], window, minimum=1).items():
+        np.testing.assert_array_equal(figures, [figure[: days // 2] for figure in trailing[level]])

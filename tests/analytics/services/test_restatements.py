@@ -48,7 +48,8 @@ PUBLISHED: tuple[tuple[type[models.Model], str, str], ...] = (
     (PortfolioRiskMetrics, "portfolio", "calculation_date"),
     (AssetPerformanceMetrics, "asset", "calculation_date"),
 )
-NO_FIGURES = {"id", "run", "inputs_hash", "engine_version", "quality", "benchmark"}
+HIDDEN_STATE = "average_move_14"
+NO_FIGURES = {"id", "run", "inputs_hash", "engine_version", "quality", "benchmark", HIDDEN_STATE}
 
 Row = tuple[str, int, dt.date]
 Figures = dict[Row, dict[str, Any]]
