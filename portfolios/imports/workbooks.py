@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import IO, Any, ClassVar
-from xml.etree.ElementTree import ParseError
 
 from defusedxml.common import DefusedXmlException
 from openpyxl import load_workbook
@@ -34,7 +33,7 @@ _SHEET = re.compile(r"xl/worksheets/.*\.xml", re.IGNORECASE)
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
-    ParseError,
+    SyntaxError,  # of XML, by whichever parser openpyxl found
     DefusedXmlException,
     InvalidFileException,
     OSError,
