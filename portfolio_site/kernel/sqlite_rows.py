@@ -56,10 +56,11 @@ def _documents(values: Any) -> list[Any]:
 
 def _dates(values: Any) -> list[Any]:
     if not isinstance(values, np.ndarray):
-        return [value.isoformat() if isinstance(value, dt.date) else value for value in values]
-    days, places = np.unique(values.astype("datetime64[D]"), return_inverse=True)
-    texts = np.datetime_as_string(days, unit="D").astype(object)
-    texts[np.isnat(days)] = None
+        days = [value.astype(object) if isinstance(value, np.datetime64) else value for value in values]
+        return [day.isoformat() if isinstance(day, dt.date) else day for day in days]
+    distinct, places = np.unique(values.astype("datetime64[D]"), return_inverse=True)
+    texts = np.datetime_as_string(distinct, unit="D").astype(object)
+    texts[np.isnat(distinct)] = None
     return texts[places].tolist()
 
 

@@ -122,6 +122,13 @@ def test_what_is_no_number_becomes_null(unknown: Any) -> None:
     assert list(rows.values_list("close", flat=True)) == [1.5, None, None, None]
 
 
+def test_days_of_numpy_in_a_list_are_days() -> None:
+    asset = make.make_asset()
+    days = [np.datetime64(DAY), np.datetime64(NEXT_DAY)]
+    bulk_upsert(PriceBar, {"asset": asset.pk, "date": days, "close": [1.0, 2.0], "source": ""}, key=KEY)
+    assert stored_closes(asset) == {DAY: Decimal(1), NEXT_DAY: Decimal(2)}
+
+
 def test_no_date_becomes_null_and_dates_come_back_as_dates() -> None:
     asset = make.make_asset()
     known = np.array([NEXT_DAY, "NaT"], dtype="datetime64[D]")
