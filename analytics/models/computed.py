@@ -2,7 +2,7 @@ from django.db import models
 
 from analytics.models.runs import AnalyticsRun
 
-# Hexadecimal digits kept of the SHA-256 over a row's inputs.
+# Hexadecimal digits of the fingerprint of a row's inputs.
 HASH_LENGTH = 32
 
 
