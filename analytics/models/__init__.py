@@ -1,15 +1,27 @@
 """The seven analytics tables, the runs that fill them, and the decisions taken on them."""
 
-from analytics.models.allocations import PortfolioAllocation, RebalanceFrequency
+from analytics.models.allocations import BandRule, PortfolioAllocation, RebalanceFrequency
 from analytics.models.approvals import Approval, Decision
 from analytics.models.asset_metrics import AssetPerformanceMetrics
 from analytics.models.benchmarks import PortfolioBenchmark
 from analytics.models.blends import BlendComponent, BlendedBenchmark
+from analytics.models.change_requests import ChangeKind, ChangeRequest, ChangeStatus
 from analytics.models.correlations import AssetCorrelation
+from analytics.models.orders import OrderFill, OrderSide, OrderStatus, RebalancingOrder
 from analytics.models.performance import PortfolioPerformanceHistory
-from analytics.models.policies import BandDestination, RebalanceMode, RebalancingPolicy
+from analytics.models.policies import (
+    BandDestination,
+    LotMethod,
+    ProposalGear,
+    RebalanceMode,
+    RebalancingPolicy,
+    Venue,
+    WashSaleMode,
+)
+from analytics.models.proposal_versions import ProposalVersion
 from analytics.models.rebalancing import EventStatus, EventType, RebalancingEvent
 from analytics.models.restatements import PublishedTable, Restatement
+from analytics.models.restrictions import RestrictionKind, RestrictionUnit, TradingRestriction
 from analytics.models.risk import PortfolioRiskMetrics, RiskLevel
 from analytics.models.risk_models import (
     BaselZone,
@@ -25,28 +37,44 @@ __all__ = [
     "AssetCorrelation",
     "AssetPerformanceMetrics",
     "BandDestination",
+    "BandRule",
     "BaselZone",
     "BlendComponent",
     "BlendedBenchmark",
+    "ChangeKind",
+    "ChangeRequest",
+    "ChangeStatus",
     "ChunkKind",
     "ChunkStatus",
     "Decision",
     "EventStatus",
     "EventType",
+    "LotMethod",
+    "OrderFill",
+    "OrderSide",
+    "OrderStatus",
     "PortfolioAllocation",
     "PortfolioBenchmark",
     "PortfolioPerformanceHistory",
     "PortfolioRiskContribution",
     "PortfolioRiskMetrics",
     "PortfolioVarBacktest",
+    "ProposalGear",
+    "ProposalVersion",
     "PublishedTable",
     "RebalanceFrequency",
     "RebalanceMode",
     "RebalancingEvent",
+    "RebalancingOrder",
     "RebalancingPolicy",
     "Restatement",
+    "RestrictionKind",
+    "RestrictionUnit",
     "RiskLevel",
     "RunChunk",
     "RunStatus",
+    "TradingRestriction",
     "VarMethod",
+    "Venue",
+    "WashSaleMode",
 ]

@@ -16,6 +16,13 @@ class RebalanceFrequency(models.TextChoices):
     NONE = "none", "Never"
 
 
+class BandRule(models.TextChoices):
+    ABSOLUTE = "absolute", "Percentage points"
+    RELATIVE = "relative", "Percent of the target"
+    EITHER = "either", "Either (the tighter one)"
+    BOTH = "both", "Both (the looser one)"
+
+
 class PortfolioAllocation(ComputedRow):
     """The target of one asset in one portfolio with its limits and band, and how far it stands from it."""
 
@@ -28,6 +35,12 @@ class PortfolioAllocation(ComputedRow):
     rebalance_threshold_relative = percent_field(
         null=True, blank=True, help_text="Band in percent of the target"
     )
+    band_rule = models.CharField(
+        max_length=8,
+        choices=BandRule.choices,
+        default=BandRule.EITHER,
+        help_text="Which of the two bands holds",
+    )
     rebalance_frequency = models.CharField(
         max_length=12, choices=RebalanceFrequency.choices, default=RebalanceFrequency.NONE
     )
@@ -39,6 +52,13 @@ class PortfolioAllocation(ComputedRow):
     drift_percentage = models.FloatField(
         null=True, blank=True, editable=False, help_text="Current minus target, percentage points"
     )
+    highest_drift_percentage = models.FloatField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Largest distance from the target since the last rebalancing, percentage points, signed",
+    )
+    highest_drift_date = models.DateField(null=True, blank=True, editable=False)
     is_breached = models.BooleanField(null=True, blank=True, editable=False)
     calculation_date = models.DateField(null=True, blank=True, editable=False)
 

@@ -2,7 +2,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from analytics.models.policies import RebalanceMode
+from analytics.models.policies import ProposalGear, RebalanceMode
 from analytics.models.runs import AnalyticsRun
 from portfolio_site.kernel import clock
 from portfolio_site.kernel.fields import money_field
@@ -14,6 +14,8 @@ class EventType(models.TextChoices):
     THRESHOLD = "threshold", "Threshold"
     MANUAL = "manual", "Manual"
     CASH_FLOW = "cash_flow", "Cash flow"
+    TARGETS = "targets", "Changed targets"
+    RESTRICTION = "restriction", "Changed restrictions"
 
 
 class EventStatus(models.TextChoices):
@@ -34,11 +36,14 @@ class RebalancingEvent(models.Model):
     """A proposal and what became of it. Approvals bind to `proposal_hash`."""
 
     portfolio = models.ForeignKey(Portfolio, on_delete=models.PROTECT, related_name="rebalancing_events")
-    event_type = models.CharField(max_length=10, choices=EventType.choices)
+    event_type = models.CharField(max_length=11, choices=EventType.choices)
     status = models.CharField(max_length=10, choices=EventStatus.choices, default=EventStatus.PENDING)
     mode = models.CharField(max_length=12, choices=RebalanceMode.choices)
     valuation_date = models.DateField()
     trigger = models.JSONField(default=dict, help_text="Evidence: which weight, band, price")
+    joined_triggers = models.JSONField(
+        default=list, blank=True, help_text="Triggers that fired while the event was open"
+    )
     pre_state = models.JSONField(default=dict)
     post_state = models.JSONField(null=True, blank=True)
     actions = models.JSONField(default=list, help_text="The trades, one object a line")
@@ -53,6 +58,16 @@ class RebalancingEvent(models.Model):
     drift_after = models.FloatField(null=True, blank=True, help_text="Percent of the portfolio")
     tracking_distance = models.FloatField(null=True, blank=True)
     optimality_gap = models.FloatField(null=True, blank=True, help_text="0 when the optimum is proven")
+    distance_bound = models.FloatField(
+        null=True, blank=True, help_text="No trades under these rules come closer to the targets"
+    )
+    gear = models.CharField(
+        max_length=5, choices=ProposalGear.choices, default=ProposalGear.EXACT, help_text="How it was found"
+    )
+    warnings = models.JSONField(default=list, blank=True, help_text="What the approver should look at")
+    needs_review = models.BooleanField(default=False)
+    venue = models.CharField(max_length=16, blank=True, default="")
+    failure = models.CharField(max_length=1000, blank=True, default="")
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
@@ -61,6 +76,7 @@ class RebalancingEvent(models.Model):
     )
     created_at = models.DateTimeField(default=clock.now)
     approved_at = models.DateTimeField(null=True, blank=True)
+    execution_started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     version = models.PositiveIntegerField(default=1)

@@ -6,16 +6,19 @@ from portfolios.models.audit import AuditEvent
 from portfolios.models.corporate_actions import CorporateAction, CorporateActionKind
 from portfolios.models.currencies import Currency
 from portfolios.models.findings import DataFinding, FindingKind, FindingSeverity, FindingStatus
+from portfolios.models.households import Household
 from portfolios.models.imports import ImportBatch
 from portfolios.models.portfolios import (
     CostMethod,
     FlowTiming,
     Portfolio,
     PortfolioStatus,
+    TaxTreatment,
     ValuationFrequency,
 )
 from portfolios.models.prices import PriceBar
 from portfolios.models.rates import ExchangeRate, InterestRate
+from portfolios.models.request_keys import RequestKey
 from portfolios.models.stale_marks import ChangeCause, StaleMark
 from portfolios.models.transactions import Transaction, TransactionKind, TransactionStatus
 from portfolios.models.uploads import FileUpload, UploadStatus
@@ -36,6 +39,7 @@ __all__ = [
     "FindingSeverity",
     "FindingStatus",
     "FlowTiming",
+    "Household",
     "ImportBatch",
     "InterestRate",
     "Portfolio",
@@ -43,7 +47,9 @@ __all__ = [
     "PortfolioRole",
     "PortfolioStatus",
     "PriceBar",
+    "RequestKey",
     "StaleMark",
+    "TaxTreatment",
     "Transaction",
     "TransactionKind",
     "TransactionStatus",

@@ -38,6 +38,13 @@ class Asset(models.Model):
     isin = models.CharField("ISIN", max_length=12, blank=True, default="")
     sector = models.CharField(max_length=64, blank=True, default="")
     country = models.CharField(max_length=2, blank=True, default="")
+    issuer = models.CharField(max_length=128, blank=True, default="", help_text="For limits by issuer")
+    identity_group = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        help_text="Assets with the same text here are substantially identical (wash sales)",
+    )
     lot_size = quantity_field(default=Decimal(1), help_text="Smallest tradable quantity; 1 = whole units")
     is_total_return = models.BooleanField(default=False, help_text="Prices already contain the dividends")
     is_active = models.BooleanField(default=True)

@@ -4,6 +4,7 @@ from django.db import models
 
 from portfolio_site.kernel.fields import percent_field
 from portfolios.models.currencies import Currency
+from portfolios.models.households import Household
 
 
 class CostMethod(models.TextChoices):
@@ -28,6 +29,12 @@ class ValuationFrequency(models.TextChoices):
     DAILY = "daily", "Daily"
     MONTHLY = "monthly", "Monthly"
     QUARTERLY = "quarterly", "Quarterly"
+
+
+class TaxTreatment(models.TextChoices):
+    TAXABLE = "taxable", "Taxable"
+    DEFERRED = "deferred", "Tax-deferred (retirement)"
+    EXEMPT = "exempt", "Tax-exempt"
 
 
 class Portfolio(models.Model):
@@ -57,6 +64,10 @@ class Portfolio(models.Model):
         validators=[MinValueValidator(0)],
         help_text="A flow above this share of the value asks for a valuation on its day",
     )
+    household = models.ForeignKey(
+        Household, on_delete=models.PROTECT, null=True, blank=True, related_name="portfolios"
+    )
+    tax_treatment = models.CharField(max_length=8, choices=TaxTreatment.choices, default=TaxTreatment.TAXABLE)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="portfolios"
     )

@@ -79,6 +79,11 @@ class Transaction(models.Model):
     source = models.CharField(max_length=64, default="manual")
     external_id = models.CharField(max_length=128)
     note = models.CharField(max_length=500, blank=True, default="")
+    lots = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="The lots a sale takes, each {lot, quantity}; blank: by the portfolio's cost method",
+    )
     reverses = models.OneToOneField(
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="reversed_by"
     )

@@ -22,6 +22,8 @@ FACTS = {
         portfolio kind status trade_date settle_date asset quantity price amount fee tax currency
         fx_rate source external_id""",
     "portfolio_access": "portfolio user group role",
+    "households": "code name",
+    "request_keys": "user key action request_hash answer created_at",
     "file_uploads": "target file_name sha256 status preview report uploaded_by batch",
     "data_findings": """
         asset date kind severity detail measure related_date status note first_seen_at last_seen_at
@@ -79,7 +81,15 @@ ANALYTICS = {
         turnover_cap lot_method band_destination cool_off_days approvals_needed""",
     "analytics_runs": "status requested_by done total stage started_at finished_at error heartbeat_at",
     "analytics_run_chunks": "run number kind work status rows issues",
-    "approvals": "event user decision level proposal_hash note",
+    "approvals": "event user decision level proposal_hash note maker is_automatic",
+    "proposal_versions": "event version inputs proposal proposal_hash created_by created_at reason",
+    "rebalancing_orders": """
+        event position asset side quantity filled_quantity price lots venue client_order_id status sent_at""",
+    "order_fills": "order venue_fill_id quantity price fee tax filled_on is_excess transaction",
+    "trading_restrictions": """
+        portfolio asset issuer sector kind unit minimum maximum starts_on ends_on owner reason version""",
+    "change_requests": """
+        kind portfolio payload before content_hash effective_from reason status requested_by decided_by""",
     "restatements": "table_name portfolio asset row_date changes cause causes run",
 }
 OF_EVERY_COMPUTED_ROW = "run inputs_hash engine_version quality"
