@@ -18,8 +18,10 @@ from analytics.calculations.windows import trailing_reduce, trailing_windows
 def drawdowns(returns: Floats) -> Floats:
     """1 − index / running peak on each day, same shape as the returns."""
     index = linked_index(returns)
-    peak = np.maximum(np.maximum.accumulate(index, axis=-1), 1.0)
-    return 1.0 - index / peak
+    peak = np.maximum.accumulate(index, axis=-1)
+    # In place: a fresh array for every step costs more than the steps.
+    falls = np.divide(index, np.maximum(peak, 1.0, out=peak), out=index)
+    return np.subtract(1.0, falls, out=falls)
 
 
 def max_drawdown(returns: Floats) -> Floats:

@@ -76,5 +76,7 @@ def known_where(condition: NDArray[np.bool_], figure: Floats) -> Floats:
 
 def common_days(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Both series with NaN wherever either has no observation."""
-    both = ~(np.isnan(x) | np.isnan(y))
-    return known_where(both, x), known_where(both, y)
+    unknown = np.isnan(x) | np.isnan(y)
+    if not unknown.any():
+        return x, y
+    return known_where(~unknown, x), known_where(~unknown, y)

@@ -46,7 +46,7 @@ class Whole:
 
     def products(self, x: Floats, y: Floats) -> Floats:
         from_mean = deviations_of(x)
-        return total(from_mean * (from_mean if y is x else deviations_of(y)))
+        return total(np.square(from_mean, out=from_mean) if y is x else from_mean * deviations_of(y))
 
     def moves(self, x: Floats) -> NDArray[np.bool_]:
         # The fmax and fmin of nothing but NaN are NaN, which is not above anything.
@@ -57,7 +57,7 @@ class Whole:
         return np.asarray(highest - lowest > ROUNDING_NOISE)
 
     def growth(self, x: Floats) -> Floats:
-        return np.asarray(np.multiply.accumulate(_growth(x), axis=-1)[..., -1])
+        return np.asarray(np.multiply.reduce(_growth(x), axis=-1))
 
 
 @dataclass(frozen=True)
@@ -100,4 +100,6 @@ WHOLE = Whole()
 
 
 def _growth(x: Floats) -> Floats:
-    return np.where(np.isnan(x), 1.0, 1.0 + x)
+    growth = 1.0 + x
+    unknown = np.isnan(growth)
+    return np.where(unknown, 1.0, growth) if unknown.any() else growth

@@ -26,7 +26,9 @@ def linked_index(returns: Floats) -> Floats:
 
     A day without a return (NaN) leaves the level where it was.
     """
-    return np.multiply.accumulate(np.where(np.isnan(returns), 1.0, 1.0 + returns), axis=-1)
+    growth = 1.0 + returns
+    growth[np.isnan(growth)] = 1.0
+    return np.multiply.accumulate(growth, axis=-1, out=growth)
 
 
 def geometric_return(returns: Floats, over: Reduction = WHOLE) -> Floats:

@@ -34,7 +34,8 @@ def downside_deviation(
     n counts all days, not only the losing ones (Sortino and Price 1994, target = risk-free rate). 0 when no
     day fell behind the risk-free rate.
     """
-    semivariance = over.mean(np.minimum(excess, 0.0) ** 2)
+    shortfalls = np.minimum(excess, 0.0)
+    semivariance = over.mean(np.square(shortfalls, out=shortfalls))
     return known_where(over.count(excess) >= minimum, np.sqrt(semivariance * SESSIONS_PER_YEAR))
 
 

@@ -43,19 +43,13 @@ def historical_tails(
     MIN_TAIL_RETURNS lie there. `minimum` replaces the least number of returns of the level.
     """
     observed = count(returns)
-    size = returns.shape[-1]
-    if size and (observed == size).all():
-        # Only the few that lie around the quantiles need to be in their places.
-        places = {int((size - 1) * round(1 - level, 12)) + up for level in levels for up in (0, 1)}
-        ordered = np.partition(returns, sorted(place for place in places if place < size), axis=-1)
-    else:
-        ordered = np.sort(returns, axis=-1)  # NaN go last
+    ordered = np.sort(returns, axis=-1)  # NaN go last
     tails = {}
     for level in levels:
         quantile = _quantile(ordered, observed, round(1 - level, 12))
-        in_tail = returns <= quantile[..., None]
-        size = np.count_nonzero(in_tail, axis=-1)
-        shortfall = ratio(total(known_where(in_tail, returns)), size.astype(float))
+        size = np.count_nonzero(ordered <= quantile[..., None], axis=-1)
+        lowest = ordered[..., : size.max(initial=0)]
+        shortfall = ratio(total(known_where(lowest <= quantile[..., None], lowest)), size.astype(float))
         enough = observed >= (MIN_RETURNS[level] if minimum is None else minimum)
         # 0 − x, because −0.0 would show as a loss of "−0".
         tails[level] = (

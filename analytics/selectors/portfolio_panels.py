@@ -24,7 +24,7 @@ from portfolios.calculations.ledger import DayBook
 from portfolios.calculations.valuation import Valuation, book_value
 from portfolios.models import Asset, Portfolio, ValuationFrequency
 from portfolios.selectors.books import BookInputs, book_inputs, books_walk
-from portfolios.selectors.market_data import Bars, Series, bars_of, exchange_rates_to, interest_rate_series
+from portfolios.selectors.market_data import Bars, Series, closes_of, exchange_rates_to, interest_rate_series
 
 DAY_SUMS = (
     "inflow",
@@ -164,7 +164,7 @@ def portfolio_panels(
     rules = blend_rules(row.asset_id for rows in benchmarks.values() for row in rows)
     asset_ids |= rules.keys() | {component for rule in rules.values() for component in rule.asset_ids}
     assets = Asset.objects.in_bulk(asset_ids)
-    bars = bars_of(asset_ids, through)
+    bars = closes_of(asset_ids, through)
     rate_cache: dict[str, dict[str, Series]] = {}
     series_cache: dict[str, Series] = {}
     all_currencies = {asset.currency_id for asset in assets.values()}

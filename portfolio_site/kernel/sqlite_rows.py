@@ -36,10 +36,19 @@ def _column(field: models.Field, values: Any, length: int) -> list[Any]:
     if isinstance(field, models.FloatField):
         return _floats(values)
     if isinstance(field, models.IntegerField) and not _is_whole(values):
-        return [None if is_unknown(value) else int(value) for value in values]
+        return _whole_numbers(values)
     if isinstance(values, np.ndarray):
         return values.astype(str).tolist() if values.dtype.kind == "S" else values.tolist()
     return [value.decode() if isinstance(value, bytes) else value for value in values]
+
+
+def _whole_numbers(values: Any) -> list[Any]:
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+        return [None if is_unknown(value) else int(value) for value in values]
+    finite = np.isfinite(values)
+    numbers = np.where(finite, values, 0.0).astype(np.int64).astype(object)
+    numbers[~finite] = None
+    return numbers.tolist()
 
 
 def _is_whole(values: Any) -> bool:

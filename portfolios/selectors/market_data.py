@@ -95,7 +95,9 @@ def recent_bars_of(
 def closes_of(asset_ids: Iterable[int], through: dt.date) -> dict[int, Bars]:
     """The bars of each asset up to a day, of which only the closes are read."""
     rows = _bar_rows(asset_ids).filter(date__lte=through)
-    return _bars_by_asset(_with_figures(rows, rows.none()))
+    data = read_columns(rows, "asset", "date", "close", "adjusted_through")
+    unread = np.full(len(data["close"]), np.nan)
+    return _bars_by_asset({**data, "high": unread, "low": unread, "volume": unread})
 
 
 def _with_figures(rows: QuerySet[PriceBar], with_figures: QuerySet[PriceBar]) -> dict[str, np.ndarray]:
