@@ -5,8 +5,10 @@ from django.conf import settings
 
 from analytics.services import runs
 from analytics.services.archive import archive_retire
+from analytics.services.change_requests import changes_apply_due
+from analytics.services.event_expiry import events_expire
+from analytics.services.execution.run import executions_resume
 from analytics.services.partitions import partitions_ensure
-from analytics.services.rebalancing_events import events_expire
 
 
 @shared_task(name=runs.DISPATCH_TASK)
@@ -54,6 +56,18 @@ def make_partitions() -> list[str]:
 def archive() -> int:
     """Years beyond the retention; returns how many parts went into the archive."""
     return len(archive_retire())
+
+
+@shared_task(name="analytics.apply_changes")
+def apply_changes() -> dict[str, int]:
+    """Approved changes whose day has come."""
+    return dict(changes_apply_due())
+
+
+@shared_task(name="analytics.resume_executions")
+def resume_executions() -> list[int]:
+    """Carry on with what a worker has left half done."""
+    return executions_resume()
 
 
 @shared_task(name="analytics.expire_proposals")

@@ -85,6 +85,19 @@ DEFAULT_SCHEDULES = (
         minute="5",
     ),
     DefaultSchedule(
+        "Apply approved changes",
+        "analytics.apply_changes",
+        "Sets targets, policies and restrictions that were approved for a later day, when it has come.",
+        minute="15",
+        hour="0",
+    ),
+    DefaultSchedule(
+        "Resume executions",
+        "analytics.resume_executions",
+        "Carries on with events that a worker has left in the middle of their execution.",
+        minute="2-59/10",
+    ),
+    DefaultSchedule(
         "Expire unconfirmed uploads",
         "portfolios.expire_uploads",
         "Forgets files that were uploaded and never confirmed.",

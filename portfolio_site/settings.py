@@ -98,6 +98,12 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# --- decisions ----------------------------------------------------------------------------------------
+# The switch for all automatic approvals; policies say which ones.
+AUTOMATIC_APPROVAL = env_bool("AUTOMATIC_APPROVAL", default=False)
+# Whether a price entered by hand waits for a second person; portfolios have this in their policy.
+TWO_PERSON_PRICES = env_bool("TWO_PERSON_PRICES", default=False)
+
 # --- cache and broker -----------------------------------------------------------------------------
 # Seconds. First the task is told to stop, then its process is ended.
 CHUNK_TIME_LIMIT = env_int("CHUNK_TIME_LIMIT", 1800, minimum=1)

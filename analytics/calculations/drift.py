@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Literal
 
 Destination = Literal["target", "edge", "inner"]
+BandRule = Literal["absolute", "relative", "either", "both"]
 
 HALF_BAND = Decimal("0.5")
 HALF_DEVIATION = Decimal("0.5")
@@ -18,8 +19,9 @@ HALF_DEVIATION = Decimal("0.5")
 class Band:
     """The target of one line, its hard limits, and the tolerance around the target.
 
-    `absolute` is in percentage points, `relative` in percent of the target. Where both are given the
-    tighter one holds (the 5/25 rule); a relative tolerance means nothing at a target of 0 and is ignored.
+    `absolute` is in percentage points, `relative` in percent of the target. `rule`: one of them alone, either
+    (the tighter one: the 5/25 rule) or both (the looser one). Where both count but one is given, that one
+    holds; a relative tolerance means nothing at a target of 0, where the absolute one takes its place.
     """
 
     target: Decimal
@@ -27,14 +29,16 @@ class Band:
     maximum: Decimal = Decimal(100)
     absolute: Decimal | None = None
     relative: Decimal | None = None
+    rule: BandRule = "either"
 
     @property
     def tolerance(self) -> Decimal | None:
         """Percentage points the weight may stray from the target; None when only the limits bind."""
-        tolerances = [] if self.absolute is None else [self.absolute]
-        if self.relative is not None and self.target:
-            tolerances.append(self.relative * self.target / 100)
-        return min(tolerances, default=None)
+        absolute = self.absolute if self.rule != "relative" or not self.target else None
+        relative = self.relative if self.rule != "absolute" and self.target else None
+        tolerances = [] if absolute is None else [absolute]
+        tolerances += [] if relative is None else [relative * self.target / 100]
+        return (max if self.rule == "both" else min)(tolerances, default=None)
 
     @property
     def lower(self) -> Decimal:

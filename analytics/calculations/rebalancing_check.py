@@ -1,22 +1,26 @@
 """The judge of a rebalancing: measures a set of trades exactly and names every rule it breaks.
 
-Knows nothing of how the trades were found, and works in fractions, without rounding or tolerance.
+Knows nothing of how the trades were found, and counts exactly, without rounding or tolerance: sums and
+products of decimals have as many digits as it takes. (Fractions say the same, and take much longer.)
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal, localcontext
-from fractions import Fraction
+from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, localcontext
 from typing import TYPE_CHECKING
 
 from analytics.calculations.drift import portfolio_drift
+from analytics.calculations.rebalancing_costs import exact_cost
 
 if TYPE_CHECKING:
     from analytics.calculations.rebalancing import Line, Rules, Trade
 
 CASH = ""
-_RATIO_PLACES = 15
-_EXACT = Context(prec=100)
+NOTHING = Decimal(0)
+# A result that would have to be rounded is an error.
+_EXACT = Context(prec=400, traps=[Inexact])
+_DIVIDING = Context(prec=100)
+_RATIO = Decimal("1e-15")
 
 
 @dataclass(frozen=True)
@@ -42,25 +46,30 @@ class Figures:
 
 def measure_trades(lines: Sequence["Line"], rules: "Rules", trades: Sequence["Trade"]) -> Figures:
     """Figures of `trades` that name only lines of the portfolio."""
+    with localcontext(_EXACT):
+        return _measure(lines, rules, trades)
+
+
+def _measure(lines: Sequence["Line"], rules: "Rules", trades: Sequence["Trade"]) -> Figures:
     held, after = _values_before_and_after(lines, trades)
-    targets = {line.symbol: Fraction(line.target) for line in lines}
-    cash_before = Fraction(rules.cash)
+    targets = {line.symbol: line.target for line in lines}
+    cash_before = rules.cash
     value = cash_before + sum(held.values())
-    cost = sum((_cost(trade, rules) for trade in trades), Fraction(0))
+    cost = _total_cost(lines, rules, trades)
     cash_after = value - sum(after.values()) - cost
 
-    def distance(values: dict[str, Fraction]) -> Decimal:
+    def distance(values: dict[str, Decimal]) -> Decimal:
         return _share(sum(abs(values[symbol] - target * value) for symbol, target in targets.items()), value)
 
-    def drift(values: dict[str, Fraction], cash: Fraction, total: Fraction) -> Decimal:
+    def drift(values: dict[str, Decimal], cash: Decimal, total: Decimal) -> Decimal:
         weights = _shares(values | {CASH: cash}, total)
-        wanted = _shares(targets | {CASH: 1 - sum(targets.values())}, Fraction(1))
+        wanted = _shares(targets | {CASH: 1 - sum(targets.values())}, Decimal(1))
         return portfolio_drift(weights, wanted) * 100
 
     return Figures(
-        value=_decimal(value),
-        cash_after=_decimal(cash_after),
-        cost=_decimal(cost),
+        value=value.normalize(),
+        cash_after=cash_after.normalize(),
+        cost=cost.normalize(),
         turnover=_share(sum(_amount(trade) for trade in trades), value),
         tracking_distance_before=distance(held),
         tracking_distance_after=distance(after),
@@ -72,40 +81,63 @@ def measure_trades(lines: Sequence["Line"], rules: "Rules", trades: Sequence["Tr
 
 
 def check_trades(lines: Sequence["Line"], rules: "Rules", trades: Sequence["Trade"]) -> list[str]:
-    """Every rule the trades break, in words; empty when they may be proposed."""
+    """Every rule the trades break, in words; empty when they may be proposed.
+
+    In mode "liquidate" limits of weights do not count: nothing is traded there to keep them.
+    """
+    with localcontext(_EXACT):
+        return _violations(lines, rules, trades)
+
+
+def _violations(lines: Sequence["Line"], rules: "Rules", trades: Sequence["Trade"]) -> list[str]:
     known = {line.symbol: line for line in lines}
     violations = []
     for trade in trades:
         if trade.symbol in known:
-            violations += [
-                f"{trade.symbol}: {fault}" for fault in _trade_faults(known[trade.symbol], rules, trade)
-            ]
+            line = known[trade.symbol]
+            faults = [*_trade_faults(line, rules, trade), *_improvement_faults(line, rules, trade, lines)]
+            violations += [f"{trade.symbol}: {fault}" for fault in faults]
         else:
             violations.append(f"{trade.symbol}: is not a line of the portfolio")
     traded = [trade.symbol for trade in trades]
     violations += [
         f"{symbol}: is traded more than once" for symbol in sorted({*traded}) if traded.count(symbol) > 1
     ]
-    if violations:
+    if violations or (rules.mode == "hold" and not trades):
         return violations
 
     held, after = _values_before_and_after(lines, trades)
-    value = Fraction(rules.cash) + sum(held.values())
-    for line in lines:
-        weight = after[line.symbol]
-        if line.minimum is not None and weight < Fraction(line.minimum) * value:
-            violations.append(f"{line.symbol}: weight falls short of its minimum of {line.minimum}")
-        if line.maximum is not None and weight > Fraction(line.maximum) * value:
-            violations.append(f"{line.symbol}: weight exceeds its maximum of {line.maximum}")
-    cash_after = value - sum(after.values()) - sum(_cost(trade, rules) for trade in trades)
-    if cash_after < Fraction(rules.reserve):
-        violations.append(f"cash of {_decimal(cash_after):f} falls short of the reserve of {rules.reserve}")
-    if rules.mode == "raise_cash" and cash_after - Fraction(rules.cash) < Fraction(rules.raise_amount):
+    value = rules.cash + sum(held.values())
+    if rules.mode != "liquidate":
+        violations += _limit_faults(lines, rules, after, value)
+    cash_after = value - sum(after.values()) - _total_cost(lines, rules, trades)
+    if cash_after < rules.reserve:
+        violations.append(f"cash of {cash_after.normalize():f} falls short of the reserve of {rules.reserve}")
+    if rules.mode == "raise_cash" and cash_after - rules.cash < rules.raise_amount:
         violations.append(f"less than {rules.raise_amount} of cash is raised")
     turnover = sum(_amount(trade) for trade in trades)
-    if rules.turnover_cap is not None and turnover > Fraction(rules.turnover_cap) * value:
+    if rules.turnover_cap is not None and turnover > rules.turnover_cap * value:
         violations.append(f"turnover exceeds its cap of {rules.turnover_cap}")
     return violations
+
+
+def _limit_faults(
+    lines: Sequence["Line"], rules: "Rules", after: Mapping[str, Decimal], value: Decimal
+) -> list[str]:
+    limited: list[tuple[str, tuple[str, ...], Decimal | None, Decimal | None]] = [
+        (f"{line.symbol}: weight", (line.symbol,), line.minimum, line.maximum) for line in lines
+    ]
+    limited += [
+        (f"group {group.name}: weight", group.symbols, group.minimum, group.maximum) for group in rules.groups
+    ]
+    faults = []
+    for name, symbols, minimum, maximum in limited:
+        weight = sum(after[symbol] for symbol in {*symbols})
+        if minimum is not None and weight < minimum * value:
+            faults.append(f"{name} falls short of its minimum of {minimum}")
+        if maximum is not None and weight > maximum * value:
+            faults.append(f"{name} exceeds its maximum of {maximum}")
+    return faults
 
 
 def _trade_faults(line: "Line", rules: "Rules", trade: "Trade") -> list[str]:
@@ -116,49 +148,61 @@ def _trade_faults(line: "Line", rules: "Rules", trade: "Trade") -> list[str]:
         faults.append(f"quantity {trade.quantity} is not positive")
     if selling and trade.quantity > line.quantity:
         faults.append(f"sells {trade.quantity} but holds {line.quantity}")
-    if Fraction(trade.quantity) % Fraction(line.lot) and not leaves_nothing:
+    if trade.quantity % line.lot and not leaves_nothing:
         faults.append(f"{trade.quantity} is not a multiple of the lot of {line.lot}")
-    if _amount(trade) < Fraction(rules.minimum_trade) and not leaves_nothing:
+    if _amount(trade) < rules.minimum_trade and not leaves_nothing:
         faults.append(f"trade is below the minimum of {rules.minimum_trade}")
     if not (line.may_sell if selling else line.may_buy):
         faults.append(f"may not {trade.side}")
-    if rules.mode == ("invest_cash" if selling else "raise_cash"):
+    if rules.mode == "hold" or rules.mode in (("invest_cash",) if selling else ("raise_cash", "liquidate")):
         faults.append(f"mode {rules.mode} does not {trade.side}")
+    if rules.mode == "liquidate" and not (line.unassigned and leaves_nothing):
+        faults.append("mode liquidate sells what has no target, and all of it")
     if rules.mode == "bands" and not line.breached:
         faults.append("is inside its band")
     if trade.price != line.price:
         faults.append(f"price {trade.price} is not the line's {line.price}")
-    if Fraction(trade.amount) != _amount(trade) or Fraction(trade.cost) != _cost(trade, rules):
+    if trade.amount != _amount(trade) or trade.cost != exact_cost(line, rules, _amount(trade)):
         faults.append("amount or cost does not follow from quantity and price")
     return faults
 
 
+def _improvement_faults(line: "Line", rules: "Rules", trade: "Trade", lines: Sequence["Line"]) -> list[str]:
+    if rules.improvement_share is None or rules.mode == "raise_cash":
+        return []
+    value = rules.cash + sum(each.quantity * each.price for each in lines)
+    before = line.quantity * line.price
+    after = before + (_amount(trade) if trade.side == "buy" else -_amount(trade))
+    wanted, share = line.target * value, rules.improvement_share
+    if abs(after - wanted) > share * abs(before - wanted):
+        return [f"trade leaves more than {rules.improvement_share} of the deviation"]
+    return []
+
+
 def _values_before_and_after(
     lines: Sequence["Line"], trades: Sequence["Trade"]
-) -> tuple[dict[str, Fraction], dict[str, Fraction]]:
-    held = {line.symbol: Fraction(line.quantity) * Fraction(line.price) for line in lines}
+) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
+    held = {line.symbol: line.quantity * line.price for line in lines}
     after = dict(held)
     for trade in trades:
         after[trade.symbol] += _amount(trade) if trade.side == "buy" else -_amount(trade)
     return held, after
 
 
-def _amount(trade: "Trade") -> Fraction:
-    return Fraction(trade.quantity) * Fraction(trade.price)
+def _total_cost(lines: Sequence["Line"], rules: "Rules", trades: Sequence["Trade"]) -> Decimal:
+    line_of = {line.symbol: line for line in lines}
+    return sum((exact_cost(line_of[trade.symbol], rules, _amount(trade)) for trade in trades), NOTHING)
 
 
-def _cost(trade: "Trade", rules: "Rules") -> Fraction:
-    return Fraction(rules.fee_per_trade) + Fraction(rules.cost_rate) * _amount(trade)
+def _amount(trade: "Trade") -> Decimal:
+    return trade.quantity * trade.price
 
 
-def _decimal(number: Fraction) -> Decimal:
-    with localcontext(_EXACT):
-        return Decimal(number.numerator) / Decimal(number.denominator)
+def _share(part: Decimal | int, whole: Decimal) -> Decimal:
+    if whole <= 0:
+        return Decimal("NaN")
+    return _DIVIDING.divide(part, whole).quantize(_RATIO, ROUND_HALF_EVEN, _DIVIDING).normalize()
 
 
-def _share(part: Fraction | int, whole: Fraction) -> Decimal:
-    return _decimal(round(part / whole, _RATIO_PLACES)) if whole > 0 else Decimal("NaN")
-
-
-def _shares(parts: Mapping[str, Fraction | int], whole: Fraction) -> dict[str, Decimal]:
+def _shares(parts: Mapping[str, Decimal | int], whole: Decimal) -> dict[str, Decimal]:
     return {key: _share(part, whole) for key, part in parts.items()}

@@ -1,67 +1,187 @@
-"""What each line of a portfolio may do under its own rules, exactly, in whole lots."""
+"""What each line of a portfolio may do under its own rules, exactly, in whole lots; and what moves amount to.
+
+Weights, amounts and costs are fractions of the portfolio's value before trading.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Context, Decimal, Inexact, localcontext
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil, floor, inf
 from typing import TYPE_CHECKING
 
-from analytics.calculations.rebalancing_programme import Choice, Limits
+from analytics.calculations.rebalancing_costs import LEAST_AMOUNT, cost_rate, impact_cost, root_up
 
 if TYPE_CHECKING:
-    from analytics.calculations.rebalancing import Line, Rules, Side
+    from analytics.calculations.rebalancing import Group, Line, Rules, Side
+
+_EXACT = Context(prec=400, traps=[Inexact])
+# More than lines can weigh together: the ceiling of a group that has none.
+_NO_CEILING = Fraction(10**6)
+# A coefficient of market impact, a square root, is rounded up to so many parts of one.
+_IMPACT_PARTS = 10**24
+
+
+@dataclass(frozen=True)
+class Move:
+    """Lots bought (positive) or sold (negative); or the exit: all that is held, to the last fraction."""
+
+    lots: int = 0
+    exit: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one line may do: hold, buy or sell a number of lots in a range, or exit.
+
+    `low` and `high` enclose the weights wanted: a line pays the distance by which it misses them. Trading x
+    costs cost_rate * x + impact * x**1.5, the impact rounded up, and the fee.
+    """
+
+    held: Fraction
+    lot: Fraction
+    low: Fraction
+    high: Fraction
+    hold: bool
+    buys: range
+    sells: range
+    exit: bool
+    cost_rate: Fraction = Fraction(0)
+    impact: Fraction = Fraction(0)
+
+    def weight_after(self, move: Move) -> Fraction:
+        return Fraction(0) if move.exit else self.held + self.lot * move.lots
+
+    def distance_after(self, move: Move) -> Fraction:
+        weight = self.weight_after(move)
+        return max(Fraction(0), weight - self.high, self.low - weight)
+
+    def traded(self, move: Move) -> Fraction:
+        return abs(self.weight_after(move) - self.held)
+
+    @property
+    def may_improve(self) -> bool:
+        return bool(self.buys) if self.held < self.low else bool(self.sells) or self.exit
+
+    def neighbours(self, weight: Fraction) -> tuple[Move | None, Move | None]:
+        """The moves that end nearest to `weight`: at or below it, and above it."""
+        lots = floor((weight - self.held) / self.lot)
+        moves = [Move()] if self.hold else []
+        moves += [Move(exit=True)] if self.exit else []
+        moves += [Move(nearest(near, self.buys)) for near in (lots, lots + 1) if self.buys]
+        moves += [Move(-nearest(-near, self.sells)) for near in (lots, lots + 1) if self.sells]
+        below = [move for move in moves if self.weight_after(move) <= weight]
+        above = [move for move in moves if self.weight_after(move) > weight]
+        return max(below, key=self.weight_after, default=None), min(
+            above, key=self.weight_after, default=None
+        )
+
+
+@dataclass(frozen=True)
+class GroupLimit:
+    """What the weights of the members, by position, must add up to after trading."""
+
+    members: tuple[int, ...]
+    low: Fraction
+    high: Fraction
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the lines share. `free_cash`: cash less what must remain (negative: to raise; None: no limit).
+
+    `cent`: the least amount, to a multiple of which impact is rounded up. `time_limit`: seconds a stage.
+    """
+
+    free_cash: Fraction | None
+    fee: Fraction
+    turnover: Fraction | None
+    time_limit: float
+    groups: tuple[GroupLimit, ...] = ()
+    cent: Fraction = Fraction(1, 10**12)
+
+
+def total_distance(choices: Sequence[Choice], moves: Sequence[Move]) -> Fraction:
+    return sum((c.distance_after(move) for c, move in zip(choices, moves, strict=True)), Fraction(0))
+
+
+def total_turnover(choices: Sequence[Choice], moves: Sequence[Move]) -> Fraction:
+    return sum((c.traded(move) for c, move in zip(choices, moves, strict=True)), Fraction(0))
+
+
+def group_weight(choices: Sequence[Choice], group: GroupLimit, moves: Sequence[Move]) -> Fraction:
+    return sum((choices[i].weight_after(moves[i]) for i in group.members), Fraction(0))
+
+
+def cash_spent(choices: Sequence[Choice], limits: Limits, moves: Sequence[Move]) -> Fraction:
+    """Buys less sells, and all costs."""
+    spent = Fraction(0)
+    for choice, move in zip(choices, moves, strict=True):
+        if move != Move():
+            traded = choice.traded(move)
+            spent += choice.weight_after(move) - choice.held + limits.fee + choice.cost_rate * traded
+            spent += impact_cost(choice.impact, traded, limits.cent)
+    return spent
 
 
 def total_value(lines: Sequence["Line"], rules: "Rules") -> Fraction:
     """Cash and positions before trading."""
-    return Fraction(rules.cash) + sum(Fraction(line.quantity) * Fraction(line.price) for line in lines)
+    with localcontext(_EXACT):
+        return Fraction(rules.cash + sum(line.quantity * line.price for line in lines))
 
 
-def pose(
-    lines: Sequence["Line"], rules: "Rules", margin: Fraction = Fraction(0)
-) -> tuple[list[Choice], Limits]:
-    """The portfolio as the programme sees it: fractions of its value, `margin` inside the shared limits."""
+def pose(lines: Sequence["Line"], rules: "Rules") -> tuple[list[Choice], Limits]:
+    """The portfolio as the programme and the search see it."""
     value = total_value(lines, rules)
     to_remain = rules.reserve
     if rules.mode == "raise_cash":
         to_remain = max(to_remain, rules.cash + rules.raise_amount)
     limits = Limits(
-        free_cash=(Fraction(rules.cash) - Fraction(to_remain)) / value - margin
-        if to_remain.is_finite()
-        else None,
+        free_cash=(Fraction(rules.cash) - Fraction(to_remain)) / value if to_remain.is_finite() else None,
         fee=Fraction(rules.fee_per_trade) / value,
-        cost_rate=Fraction(rules.cost_rate),
-        turnover=None
-        if rules.turnover_cap is None
-        else max(Fraction(rules.turnover_cap) - margin, Fraction(0)),
-        time_limit=rules.time_limit,
+        turnover=None if rules.turnover_cap is None else Fraction(rules.turnover_cap),
+        time_limit=rules.time_limit if len(lines) > rules.proven_lines else inf,
+        groups=_group_limits(lines, rules),
+        cent=LEAST_AMOUNT / value,
     )
     return [choose_moves(line, rules, value) for line in lines], limits
 
 
+def _group_limits(lines: Sequence["Line"], rules: "Rules") -> tuple[GroupLimit, ...]:
+    if rules.mode == "liquidate":
+        return ()
+    position = {line.symbol: number for number, line in enumerate(lines)}
+    return tuple(
+        GroupLimit(
+            members=tuple(sorted({position[symbol] for symbol in group.symbols})),
+            low=Fraction(group.minimum or 0),
+            high=_NO_CEILING if group.maximum is None else Fraction(group.maximum),
+        )
+        for group in rules.groups
+    )
+
+
 def choose_moves(line: "Line", rules: "Rules", value: Fraction) -> Choice:
     """What one line may do, exactly: its own rules become ranges of lots."""
-    lot_value = Fraction(line.lot) * Fraction(line.price)
-    lot, held, target = (
-        lot_value / value,
-        Fraction(line.quantity) * Fraction(line.price) / value,
-        Fraction(line.target),
-    )
-    low = high = target
-    if rules.mode == "bands" and line.destination is not None:
-        low, high = sorted((target, Fraction(line.destination)))
-    minimum = Fraction(line.minimum or 0)
-    fewest = max(1, ceil(Fraction(rules.minimum_trade) / lot_value))
-    at_least = ceil((minimum - held) / lot)
-    first_buy, first_sell = max(fewest, at_least), fewest
-    # Lots bought beyond the target, or above it, can be left out of any answer, which is the better for it.
-    last_buy = max(first_buy, ceil((low - held) / lot)) if held < low or at_least > 0 else 0
-    last_sell = min(ceil(held / lot) - 1, -at_least)
-    hold = at_least <= 0
-    if line.maximum is not None:
-        at_most = floor((Fraction(line.maximum) - held) / lot)
-        last_buy, first_sell = min(last_buy, at_most), max(first_sell, -at_most)
-        hold = hold and at_most >= 0
+    lot_value = _product(line.lot, line.price)
+    lot, held = lot_value / value, _product(line.quantity, line.price) / value
+    low, high = wanted_weights(line, rules)
     may_buy, may_sell = is_allowed(line, rules, "buy"), is_allowed(line, rules, "sell")
+    least, most = _weight_limits(line, rules)
+    hold = held >= least and (most is None or held <= most)
+    least, most = _weights_of_trades(line, rules, held, least, most)
+    fewest = max(1, ceil(Fraction(rules.minimum_trade) / lot_value))
+    at_least = ceil((least - held) / lot)
+    first_buy, first_sell = max(fewest, at_least), fewest
+    # Lots bought beyond what line and groups want can be left out of any answer, which is the better for it.
+    useful = max([low, *(Fraction(group.minimum or 0) for group in _groups_of(line, rules))])
+    last_buy = max(first_buy, ceil((useful - held) / lot)) if held < useful or at_least > 0 else 0
+    last_sell = min(ceil(held / lot) - 1, -at_least)
+    if most is not None:
+        at_most = floor((most - held) / lot)
+        last_buy, first_sell = min(last_buy, at_most), max(first_sell, -at_most)
+    if rules.mode == "liquidate":
+        last_buy = last_sell = 0
     return Choice(
         held=held,
         lot=lot,
@@ -70,14 +190,69 @@ def choose_moves(line: "Line", rules: "Rules", value: Fraction) -> Choice:
         hold=hold,
         buys=range(first_buy, last_buy + 1) if may_buy else range(0),
         sells=range(first_sell, last_sell + 1) if may_sell else range(0),
-        exit=may_sell and held > 0 and minimum == 0,
+        exit=may_sell and held > 0 and least <= 0 and (most is None or most >= 0),
+        cost_rate=cost_rate(line, rules),
+        impact=_impact(line, value),
     )
+
+
+def wanted_weights(line: "Line", rules: "Rules") -> tuple[Fraction, Fraction]:
+    """The weights from target to destination: none of them is better than another."""
+    ends = [Fraction(line.target)]
+    if rules.mode == "bands" and line.destination is not None:
+        ends.append(Fraction(line.destination))
+    return min(ends), max(ends)
+
+
+def _weight_limits(line: "Line", rules: "Rules") -> tuple[Fraction, Fraction | None]:
+    """What the line must weigh in the end. Where only strangers are sold, the rest may stand as it is."""
+    if rules.mode == "liquidate":
+        return Fraction(0), None
+    return Fraction(line.minimum or 0), None if line.maximum is None else Fraction(line.maximum)
+
+
+def _weights_of_trades(
+    line: "Line", rules: "Rules", held: Fraction, least: Fraction, most: Fraction | None
+) -> tuple[Fraction, Fraction | None]:
+    """Where a trade must end: inside the limits, and so near the target that it is worth the trouble.
+
+    Sales that raise cash are not there for the target: for them only the limits hold.
+    """
+    if rules.improvement_share is None or rules.mode == "raise_cash":
+        return least, most
+    reach = Fraction(rules.improvement_share) * abs(held - Fraction(line.target))
+    nearest_enough = Fraction(line.target) + reach
+    return (
+        max(least, Fraction(line.target) - reach),
+        nearest_enough if most is None else min(most, nearest_enough),
+    )
+
+
+def _groups_of(line: "Line", rules: "Rules") -> list["Group"]:
+    return [group for group in rules.groups if line.symbol in group.symbols]
+
+
+def _impact(line: "Line", value: Fraction) -> Fraction:
+    """The line's impact on fractions of the value: impact * sqrt(value), rounded up by a hair."""
+    if not line.impact:
+        return Fraction(0)
+    return Fraction(root_up(Fraction(line.impact) ** 2 * value * _IMPACT_PARTS**2), _IMPACT_PARTS)
 
 
 def is_allowed(line: "Line", rules: "Rules", side: "Side") -> bool:
     """Whether the mode and the line let this side trade."""
-    if rules.mode == "bands" and not line.breached:
+    if rules.mode == "hold" or (rules.mode == "bands" and not line.breached):
+        return False
+    if rules.mode == "liquidate" and not line.unassigned:
         return False
     if side == "buy":
-        return line.may_buy and rules.mode != "raise_cash"
+        return line.may_buy and rules.mode not in ("raise_cash", "liquidate")
     return line.may_sell and rules.mode != "invest_cash"
+
+
+def _product(one: Decimal, other: Decimal) -> Fraction:
+    return Fraction(_EXACT.multiply(one, other))
+
+
+def nearest(number: int, allowed: range) -> int:
+    return min(max(number, allowed[0]), allowed[-1])

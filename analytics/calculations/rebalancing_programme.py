@@ -3,14 +3,26 @@
 All quantities are fractions of the portfolio's value before trading. Solved by HiGHS (`scipy.optimize.milp`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import floor
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
+
+from analytics.calculations.rebalancing_choices import (
+    Choice,
+    GroupLimit,
+    Limits,
+    Move,
+    cash_spent,
+    group_weight,
+    nearest,
+    total_distance,
+    total_turnover,
+)
 
 PRECISION = Fraction(1, 10**7)
 
@@ -20,72 +32,15 @@ PRECISION = Fraction(1, 10**7)
 _HIGHS_TOLERANCE = 1e-6
 _UNIT = _HIGHS_TOLERANCE / float(PRECISION)
 _FINER = 1e3
+_HAIR = Fraction(1, 10**9)
 # A lot worth less than PRECISION is solved as a continuous quantity, counted in these parts of the portfolio.
 _FINE_PART = Fraction(1, 10**4)
 # The last stage chooses between equally good answers and may stop early: after nodes, not seconds, so that it
 # stops at the same place every time.
 _TIE_BREAK_NODES = 200
+# Answers that break a limit are mended and sought again: by tangents a few times, by a hair once or twice.
+_ROUNDS = 20
 _OPTIMAL, _INFEASIBLE = 0, 2
-
-
-@dataclass(frozen=True)
-class Move:
-    """Lots bought (positive) or sold (negative); or the exit: all that is held, to the last fraction."""
-
-    lots: int = 0
-    exit: bool = False
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What one line may do: hold, buy or sell a number of lots in a range, or exit.
-
-    `low` and `high` enclose the weights wanted: a line pays the distance by which it misses them.
-    """
-
-    held: Fraction
-    lot: Fraction
-    low: Fraction
-    high: Fraction
-    hold: bool
-    buys: range
-    sells: range
-    exit: bool
-
-    def weight_after(self, move: Move) -> Fraction:
-        return Fraction(0) if move.exit else self.held + self.lot * move.lots
-
-    def distance_after(self, move: Move) -> Fraction:
-        weight = self.weight_after(move)
-        return max(Fraction(0), weight - self.high, self.low - weight)
-
-    @property
-    def may_improve(self) -> bool:
-        return bool(self.buys) if self.held < self.low else bool(self.sells) or self.exit
-
-    def neighbours(self, weight: Fraction) -> tuple[Move | None, Move | None]:
-        """The moves that end nearest to `weight`: at or below it, and above it."""
-        lots = floor((weight - self.held) / self.lot)
-        moves = [Move()] if self.hold else []
-        moves += [Move(exit=True)] if self.exit else []
-        moves += [Move(_nearest(near, self.buys)) for near in (lots, lots + 1) if self.buys]
-        moves += [Move(-_nearest(-near, self.sells)) for near in (lots, lots + 1) if self.sells]
-        below = [move for move in moves if self.weight_after(move) <= weight]
-        above = [move for move in moves if self.weight_after(move) > weight]
-        return max(below, key=self.weight_after, default=None), min(
-            above, key=self.weight_after, default=None
-        )
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the lines share. `free_cash`: cash less what must remain (negative: to raise; None: no limit)."""
-
-    free_cash: Fraction | None
-    fee: Fraction
-    cost_rate: Fraction
-    turnover: Fraction | None
-    time_limit: float
 
 
 @dataclass(frozen=True)
@@ -98,72 +53,138 @@ class Solution:
     proven: bool
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """Moves that keep every limit exactly, if any were found; `impossible`: proven that there are none."""
+
+    moves: tuple[Move, ...] | None
+    bound: float
+    optimal: bool
+    impossible: bool
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """A limit of all lines together: its row, its ceiling, and what moves come to, exactly."""
+
+    row: int
+    ceiling: Fraction
+    measure: Callable[[Sequence[Move]], Fraction]
+
+
 def is_feasible(choices: Sequence[Choice], limits: Limits) -> bool:
     """False only where it is proven that no moves obey the limits."""
     programme = _Programme(choices, limits)
-    return bool(programme.minimise(np.zeros_like(programme.turnover)).status != _INFEASIBLE)
+    return not programme.search(np.zeros_like(programme.turnover)).impossible
 
 
-def find_best_moves(choices: Sequence[Choice], limits: Limits) -> Solution | None:
+def find_best_moves(
+    choices: Sequence[Choice], limits: Limits, known: tuple[Move, ...] | None = None
+) -> Solution | None:
     """The moves of least distance; among them of least turnover; among them the evenest in what they leave.
 
-    Standing still wins where it is as good to PRECISION. None when no moves obey the limits; TimeoutError
-    when none were found in time. The time limit holds for each stage.
+    Standing still wins where it is as good to PRECISION. `known`: moves that keep all limits, for when time
+    runs out; as a cutoff they made nothing faster. None when no moves obey the limits; TimeoutError when none
+    were found in time, which holds for each stage.
     """
     programme = _Programme(choices, limits)
-    nearest = programme.minimise(programme.distance)
-    if nearest.status == _INFEASIBLE:
+    nearest_answer = programme.search(programme.distance)
+    if nearest_answer.impossible:
         return None
-    bound = max(0.0, (nearest.mip_dual_bound or 0.0) / _UNIT)
-    proven = nearest.status == _OPTIMAL
-    found = []
-    if all(choice.hold for choice in choices) and (limits.free_cash is None or limits.free_cash >= 0):
-        found.append((Move(),) * len(choices))
-    if nearest.x is not None:
-        moves = programme.read(nearest.x)
-        programme.keep(programme.distance, _total_distance(choices, moves))
-        smallest = programme.minimise(programme.turnover)
-        proven &= smallest.status == _OPTIMAL
-        moves = moves if smallest.x is None else programme.read(smallest.x)
-        programme.keep(programme.turnover, _total_turnover(choices, moves))
-        evenest = programme.minimise(programme.largest, node_limit=_TIE_BREAK_NODES)
-        found.append(moves if evenest.x is None else programme.read(evenest.x))
+    found, proven = [], nearest_answer.optimal
+    if known is not None:
+        found.append(known)
+    if nearest_answer.moves is not None:
+        moves = nearest_answer.moves
+        programme.keep(programme.distance, total_distance(choices, moves))
+        smallest = programme.search(programme.turnover)
+        proven &= smallest.optimal
+        moves = smallest.moves or moves
+        programme.keep(programme.turnover, total_turnover(choices, moves))
+        found.append(programme.search(programme.largest, node_limit=_TIE_BREAK_NODES).moves or moves)
+    still = (Move(),) * len(choices)
+    if all(choice.hold for choice in choices) and programme.keeps_limits(still):
+        found.append(still)
     if not found:
         raise TimeoutError
-    still, best = found[0], found[-1]
-    if _total_distance(choices, still) <= _total_distance(choices, best) + PRECISION:
-        best = still
-    return Solution(best, _total_distance(choices, best), bound, proven)
+    best = found[0]
+    for moves in found[1:]:
+        if total_distance(choices, moves) <= total_distance(choices, best) + PRECISION:
+            best = moves
+    distance = total_distance(choices, best)
+    proven &= programme.tightened <= PRECISION or distance <= Fraction(nearest_answer.bound) + PRECISION
+    return Solution(best, distance, nearest_answer.bound, proven)
 
 
 class _Programme:
-    """Variables, one a line: parts bought, parts sold, buys, sells, exits, distance; then the largest one."""
+    """Variables, one a line: parts bought, parts sold, buys, sells, exits, distance; then the largest
+    distance and, for each line with market impact, what that costs.
+
+    Impact costs are convex. The programme knows them by tangents, which never exceed them, so that its bound
+    stays a bound; where an answer turns out to cost more, tangents at that answer are added (Kelley 1960).
+    """
 
     def __init__(self, choices: Sequence[Choice], limits: Limits) -> None:
-        self.choices, self.time_limit = choices, limits.time_limit
+        self.choices, self.limits = choices, limits
         self.fine = np.array([choice.lot < PRECISION for choice in choices], dtype=bool)
         self.parts = [_FINE_PART if fine else c.lot for c, fine in zip(choices, self.fine, strict=True)]
+        self.impacted = [i for i, choice in enumerate(choices) if choice.impact]
+        self.tangents: dict[int, list[Fraction]] = {i: [] for i in self.impacted}
         self.rows: list[NDArray[np.float64]] = []
         self.lows: list[float] = []
         self.highs: list[float] = []
+        self.shared: list[_Shared] = []
+        self.tightened = Fraction(0)
 
         n, parts = len(choices), np.array(self.parts, dtype=float)
         held = np.array([choice.held for choice in choices], dtype=float)
         nothing, one = np.zeros(n), np.ones(n)
-        self.distance = np.concatenate([nothing] * 5 + [one, [0.0]])
-        self.largest = np.concatenate([nothing] * 6 + [[1.0]])
-        self.turnover = np.concatenate([parts, parts, nothing, nothing, held, nothing, [0.0]]) * _UNIT
-        self.change = np.concatenate([parts, -parts, nothing, nothing, -held, nothing, [0.0]]) * _UNIT
-        trades = np.concatenate([nothing, nothing, one, one, one, nothing, [0.0]])
-        cost = float(limits.fee) * _UNIT * trades + float(limits.cost_rate) * self.turnover
-        if limits.free_cash is not None:
-            self.limit(self.change + cost, limits.free_cash)
-        if limits.turnover is not None:
-            self.limit(self.turnover, limits.turnover)
-        self.ceilings = np.concatenate([nothing] * 5 + [np.full(n + 1, np.inf)])
+        self.distance = self._columns(nothing, nothing, nothing, nothing, nothing, one)
+        self.largest = self._columns(*[nothing] * 6, largest=1)
+        self.trades = self._columns(nothing, nothing, one, one, one, nothing)
+        self.turnover = self._columns(parts, parts, nothing, nothing, held, nothing) * _UNIT
+        self.change = self._columns(parts, -parts, nothing, nothing, -held, nothing) * _UNIT
+        self.ceilings = self._columns(*[nothing] * 5, np.full(n, np.inf), largest=np.inf, impact=np.inf)
         for i, choice in enumerate(choices):
             self._add_moves(i, choice)
             self._add_distance(i, choice)
+            if choice.impact:
+                for weight in {choice.low, choice.high, Fraction(0)} - {choice.held}:
+                    self._add_tangent(i, abs(weight - choice.held))
+        self._add_limits()
+
+    def _columns(
+        self, *blocks: NDArray[np.float64], largest: float = 0, impact: float = 0
+    ) -> NDArray[np.float64]:
+        return np.concatenate([*blocks, [largest], np.full(len(self.impacted), impact)])
+
+    def _add_limits(self) -> None:
+        choices, limits = self.choices, self.limits
+        if limits.free_cash is not None:
+            rates = np.tile(np.array([choice.cost_rate for choice in choices], dtype=float), 6)
+            costs = float(limits.fee) * _UNIT * self.trades + self.turnover * np.pad(
+                rates, (0, 1 + len(self.impacted))
+            )
+            costs[6 * len(choices) + 1 :] = 1 / _FINER
+            self._limit(
+                self.change + costs, limits.free_cash, lambda moves: cash_spent(choices, limits, moves)
+            )
+        if limits.turnover is not None:
+            self._limit(self.turnover, limits.turnover, lambda moves: total_turnover(choices, moves))
+        for group in limits.groups:
+            self._add_group(group)
+
+    def _add_group(self, group: GroupLimit) -> None:
+        change = np.zeros_like(self.change)
+        for i in group.members:
+            own = self._own(i)
+            change[own] = self.change[own]
+        held = sum((self.choices[i].held for i in group.members), Fraction(0))
+        if group.low > 0:
+            self._limit(
+                -change, held - group.low, lambda moves: held - group_weight(self.choices, group, moves)
+            )
+        self._limit(change, group.high - held, lambda moves: group_weight(self.choices, group, moves) - held)
 
     def _add_moves(self, i: int, choice: Choice) -> None:
         n, parts_of_a_lot = len(self.choices), float(choice.lot / self.parts[i])
@@ -191,11 +212,37 @@ class _Programme:
                 slope = (distances[1] - distances[0]) / (weights[1] - weights[0])
                 supports.append((slope, weights[0], distances[0]))
         for slope, weight, distance in supports:
-            row = np.zeros_like(self.change)
-            own = np.arange(i, 5 * n, n)
+            row, own = np.zeros_like(self.change), self._own(i)
             row[own] = -float(slope) * self.change[own]
             row[5 * n + i] = 1
             self.add_row(row, low=float(distance + slope * (choice.held - weight)) * _UNIT)
+
+    def _add_tangent(self, i: int, amount: Fraction) -> None:
+        """impact cost >= the tangent at `amount` where the line trades at all."""
+        impact, root = float(self.choices[i].impact), sqrt(amount)
+        row, own = np.zeros_like(self.change), self._own(i)
+        row[own] = (
+            0.5 * impact * root**3 * _UNIT * self.trades[own] - 1.5 * impact * root * self.turnover[own]
+        )
+        row[6 * len(self.choices) + 1 + self.impacted.index(i)] = 1 / _FINER
+        self.add_row(row * _FINER, low=0)
+        self.tangents[i].append(amount)
+
+    def _add_tangents(self, moves: Sequence[Move]) -> bool:
+        """Tangents at the answer, for each line whose impact they understate."""
+        added = False
+        for i in self.impacted:
+            amount, impact = self.choices[i].traded(moves[i]), float(self.choices[i].impact)
+            roots = [sqrt(tangent) for tangent in self.tangents[i]]
+            known = max((1.5 * root * float(amount) - 0.5 * root**3 for root in roots), default=0.0)
+            if impact * (sqrt(amount) ** 3 - known) > _HAIR:
+                self._add_tangent(i, amount)
+                added = True
+        return added
+
+    def _own(self, i: int) -> NDArray[np.intp]:
+        n = len(self.choices)
+        return np.arange(i, 5 * n, n)
 
     def _add_sparse_row(self, entries: dict[int, float], low: float = -np.inf, high: float = np.inf) -> None:
         row = np.zeros_like(self.change)
@@ -207,50 +254,73 @@ class _Programme:
         self.lows.append(low)
         self.highs.append(high)
 
-    def limit(self, row: NDArray[np.float64], ceiling: Fraction) -> None:
+    def _limit(
+        self, row: NDArray[np.float64], ceiling: Fraction, measure: Callable[[Sequence[Move]], Fraction]
+    ) -> None:
+        self.shared.append(_Shared(len(self.rows), ceiling, measure))
         self.add_row(row * _FINER, high=float(ceiling) * _UNIT * _FINER)
 
     def keep(self, objective: NDArray[np.float64], reached: Fraction) -> None:
         """Let no later stage lose what an earlier one has reached."""
         self.add_row(objective, high=float(reached + PRECISION) * _UNIT)
 
-    def minimise(self, objective: NDArray[np.float64], **options: int) -> OptimizeResult:
-        n = len(self.choices)
-        whole = np.concatenate([~self.fine, ~self.fine, np.ones(3 * n), np.zeros(n + 1)])
-        return milp(
-            objective,
-            integrality=whole,
-            bounds=Bounds(0, self.ceilings),
-            constraints=LinearConstraint(np.array(self.rows), self.lows, self.highs),
-            options={"time_limit": self.time_limit, "mip_rel_gap": 0, **options},
-        )
+    def search(self, objective: NDArray[np.float64], **options: int) -> _Answer:
+        """The least of `objective`, sought again with the broken limits mended until none is broken."""
+        bound = 0.0
+        for _ in range(_ROUNDS):
+            result, certain = self._minimise(objective, **options), not self.tightened
+            if certain:
+                bound = max(bound, (result.mip_dual_bound or 0.0) / _UNIT)
+            if result.x is None:
+                return _Answer(None, bound, False, impossible=certain and result.status == _INFEASIBLE)
+            moves = self._read(result.x)
+            if self.keeps_limits(moves):
+                return _Answer(moves, bound, optimal=result.status == _OPTIMAL, impossible=False)
+            if not self._add_tangents(moves):
+                self._tighten(moves)
+        return _Answer(None, bound, False, False)
 
-    def read(self, x: NDArray[np.float64]) -> tuple[Move, ...]:
+    def keeps_limits(self, moves: Sequence[Move]) -> bool:
+        return all(shared.measure(moves) <= shared.ceiling for shared in self.shared)
+
+    def _tighten(self, moves: Sequence[Move]) -> None:
+        """Move the limits inwards by what the rounding to lots and cents broke them by, and a hair."""
+        for shared in self.shared:
+            excess = shared.measure(moves) - shared.ceiling
+            if excess > 0:
+                self.highs[shared.row] -= float(excess + _HAIR) * _UNIT * _FINER
+                self.tightened += excess + _HAIR
+
+    def _minimise(self, objective: NDArray[np.float64], **options: int) -> OptimizeResult:
+        """Solved; and "infeasible" only where it is so without presolve too, which has been seen to err."""
+        n = len(self.choices)
+        whole = self._columns(*[~self.fine] * 2, *[np.ones(n)] * 3, np.zeros(n))
+        constraints = LinearConstraint(np.array(self.rows), self.lows, self.highs)
+        for presolve in (True, False):
+            settings = {"presolve": presolve, "time_limit": self.limits.time_limit, "mip_rel_gap": 0}
+            result = milp(
+                objective,
+                integrality=whole,
+                bounds=Bounds(0, self.ceilings),
+                constraints=constraints,
+                options=settings | options,
+            )
+            if result.status != _INFEASIBLE:
+                break
+        return result
+
+    def _read(self, x: NDArray[np.float64]) -> tuple[Move, ...]:
         """The moves behind an answer, in whole lots and inside their ranges."""
         moves = []
         for i, choice in enumerate(self.choices):
-            bought, sold, buys, sells, exits = x[i :: len(self.choices)][:5]
+            bought, sold, buys, sells, exits = x[self._own(i)]
             lots_of_a_part = float(self.parts[i] / choice.lot)
             if exits > 0.5:
                 moves.append(Move(exit=True))
             elif buys > 0.5:
-                moves.append(Move(_nearest(round(bought * lots_of_a_part), choice.buys)))
+                moves.append(Move(nearest(round(bought * lots_of_a_part), choice.buys)))
             elif sells > 0.5:
-                moves.append(Move(-_nearest(round(sold * lots_of_a_part), choice.sells)))
+                moves.append(Move(-nearest(round(sold * lots_of_a_part), choice.sells)))
             else:
                 moves.append(Move())
         return tuple(moves)
-
-
-def _nearest(number: int, allowed: range) -> int:
-    return min(max(number, allowed[0]), allowed[-1])
-
-
-def _total_distance(choices: Sequence[Choice], moves: Sequence[Move]) -> Fraction:
-    return sum((c.distance_after(move) for c, move in zip(choices, moves, strict=True)), Fraction(0))
-
-
-def _total_turnover(choices: Sequence[Choice], moves: Sequence[Move]) -> Fraction:
-    return sum(
-        (abs(c.weight_after(move) - c.held) for c, move in zip(choices, moves, strict=True)), Fraction(0)
-    )

@@ -1,17 +1,21 @@
 """Why a line is traded or not, and which rules leave no way to trade at all, in words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from analytics.calculations.rebalancing_check import Figures
-from analytics.calculations.rebalancing_choices import choose_moves, is_allowed, pose
+from analytics.calculations.rebalancing_choices import Choice, choose_moves, is_allowed, pose
+from analytics.calculations.rebalancing_costs import trade_cost
 from analytics.calculations.rebalancing_programme import is_feasible
 
 if TYPE_CHECKING:
     from analytics.calculations.rebalancing import Line, Rules, Side, Trade
+
+    Case = tuple[Sequence[Line], Rules]
+    Lift = Callable[[Sequence[Line], Rules], Case]
 
 
 def explain_trade(line: "Line", trade: "Trade", weight: Decimal) -> str:
@@ -31,9 +35,14 @@ def explain_trade(line: "Line", trade: "Trade", weight: Decimal) -> str:
 
 def explain_hold(line: "Line", rules: "Rules", figures: Figures) -> str:
     """Why a line is not traded: the first hindrance that stands in the way of the trade it would need."""
+    if rules.mode == "hold":
+        return "the mode holds every line"
+    if rules.mode == "liquidate" and not line.unassigned:
+        return "only what has no target is sold"
     if rules.mode == "bands" and not line.breached:
         return "inside its band"
-    choice = choose_moves(line, rules, Fraction(figures.value))
+    value = Fraction(figures.value)
+    choice = choose_moves(line, rules, value)
     deviation = (
         choice.held - choice.high if choice.held > choice.high else min(choice.held - choice.low, Fraction(0))
     )
@@ -46,20 +55,50 @@ def explain_hold(line: "Line", rules: "Rules", figures: Figures) -> str:
         return "may not be bought" if side == "buy" else "may not be sold"
     if not is_allowed(line, rules, side):
         return "only sells raise cash" if side == "buy" else "only buys invest cash"
-    lot_value = choice.lot * Fraction(figures.value)
-    amount = round(abs(deviation) / choice.lot) * lot_value
+    amount = round(abs(deviation) / choice.lot) * choice.lot * value
     if amount < Fraction(rules.minimum_trade):
         return f"trade of {float(amount):.2f} is below the minimum of {rules.minimum_trade:.2f}"
+    if rules.improvement_share is not None and _least_trade(choice, side) is None:
+        untested = choose_moves(line, replace(rules, improvement_share=None), value)
+        if _least_trade(untested, side) is not None:
+            return f"no trade leaves at most {rules.improvement_share} of its deviation"
+    step = (_least_trade(choice, side) or choice.held) * value
+    return (
+        _shared_hindrance(line, rules, figures, side, step)
+        or "no trade brings the portfolio closer to its targets"
+    )
+
+
+def _least_trade(choice: Choice, side: "Side") -> Fraction | None:
     lots = choice.buys if side == "buy" else choice.sells
-    step = lots[0] * lot_value if lots else choice.held * Fraction(figures.value)
-    cost = Fraction(rules.fee_per_trade) + Fraction(rules.cost_rate) * step
-    if side == "buy" and step + cost > Fraction(figures.cash_after) - Fraction(rules.reserve):
+    if lots:
+        return lots[0] * choice.lot
+    return choice.held if side == "sell" and choice.exit else None
+
+
+def _shared_hindrance(
+    line: "Line", rules: "Rules", figures: Figures, side: "Side", step: Fraction
+) -> str | None:
+    """The shared limit that leaves no room for even the smallest trade, of the amount `step`."""
+    value = Fraction(figures.value)
+    if side == "buy" and step + trade_cost(line, rules, step) > Fraction(figures.cash_after) - Fraction(
+        rules.reserve
+    ):
         return "not enough cash above the reserve"
-    if rules.turnover_cap is not None and Fraction(figures.turnover) + step / Fraction(
-        figures.value
-    ) > Fraction(rules.turnover_cap):
+    if rules.turnover_cap is not None and Fraction(figures.turnover) + step / value > Fraction(
+        rules.turnover_cap
+    ):
         return "the turnover cap leaves no room"
-    return "no trade brings the portfolio closer to its targets"
+    for group in rules.groups:
+        if line.symbol not in group.symbols or rules.mode == "liquidate":
+            continue
+        weight = sum(Fraction(figures.weights_after[symbol]) for symbol in {*group.symbols})
+        weight += step / value if side == "buy" else -step / value
+        if side == "buy" and group.maximum is not None and weight > Fraction(group.maximum):
+            return f"the maximum weight of group {group.name} leaves no room"
+        if side == "sell" and group.minimum is not None and weight < Fraction(group.minimum):
+            return f"the minimum weight of group {group.name} leaves no room"
+    return None
 
 
 def find_conflict(lines: Sequence["Line"], rules: "Rules") -> list[str]:
@@ -69,41 +108,91 @@ def find_conflict(lines: Sequence["Line"], rules: "Rules") -> list[str]:
     nothing, the contradiction does not need that rule.
     """
     conflict = []
-    for words, symbol, free in _find_liftable(lines, rules):
-        if symbol is None:
-            lifted = lines, replace(rules, **free)
-        else:
-            lifted = [replace(line, **free) if line.symbol == symbol else line for line in lines], rules
+    case: Case = lines, rules
+    for words, lift in _find_liftable(lines, rules):
+        lifted = lift(*case)
         if is_feasible(*pose(*lifted)):
             conflict.append(words)
         else:
-            lines, rules = lifted
+            case = lifted
     return conflict
 
 
-def _find_liftable(
-    lines: Sequence["Line"], rules: "Rules"
-) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
-    """The rules in force: in words, the line they belong to if any, and the fields without them."""
+def _find_liftable(lines: Sequence["Line"], rules: "Rules") -> Iterator[tuple[str, "Lift"]]:
+    """The rules in force, in words, each with what lifts it from a portfolio."""
     if rules.minimum_trade:
-        yield f"the minimum trade of {rules.minimum_trade}", None, {"minimum_trade": Decimal(0)}
-    if rules.fee_per_trade or rules.cost_rate:
-        yield "the trading costs", None, {"fee_per_trade": Decimal(0), "cost_rate": Decimal(0)}
+        yield f"the minimum trade of {rules.minimum_trade}", _lift(minimum_trade=Decimal(0))
+    if any(trade_cost(line, rules, Fraction(1)) for line in lines):
+        yield "the trading costs", _lift_costs
+    if rules.improvement_share is not None and rules.mode != "raise_cash":
+        words = f"a trade leaves at most {rules.improvement_share} of its line's deviation"
+        yield words, _lift(improvement_share=None)
     if rules.turnover_cap is not None:
-        yield f"the turnover cap of {rules.turnover_cap}", None, {"turnover_cap": None}
+        yield f"the turnover cap of {rules.turnover_cap}", _lift(turnover_cap=None)
     if rules.mode == "bands":
-        yield "only lines outside their band are traded", None, {"mode": "full"}
+        yield "only lines outside their band are traded", _lift(mode="full")
     if rules.mode == "invest_cash":
-        yield "only buys invest cash", None, {"mode": "full"}
+        yield "only buys invest cash", _lift(mode="full")
+    if rules.mode == "liquidate":
+        yield "only what has no target is sold", _lift_liquidation
+    else:
+        yield from _find_weight_limits(lines, rules)
     for line in lines:
         if not line.may_buy:
-            yield f"{line.symbol} may not be bought", line.symbol, {"may_buy": True}
+            yield f"{line.symbol} may not be bought", _lift_of(line, may_buy=True)
         if not line.may_sell:
-            yield f"{line.symbol} may not be sold", line.symbol, {"may_sell": True}
-        if line.maximum is not None:
-            yield f"the maximum weight of {line.symbol} of {line.maximum}", line.symbol, {"maximum": None}
-        if line.minimum:
-            yield f"the minimum weight of {line.symbol} of {line.minimum}", line.symbol, {"minimum": None}
+            yield f"{line.symbol} may not be sold", _lift_of(line, may_sell=True)
     if rules.mode == "raise_cash":
-        yield f"the cash to be raised of {rules.raise_amount}", None, {"raise_amount": Decimal("-Infinity")}
-    yield f"the cash reserve of {rules.reserve}", None, {"reserve": Decimal("-Infinity")}
+        yield f"the cash to be raised of {rules.raise_amount}", _lift(raise_amount=Decimal("-Infinity"))
+    yield f"the cash reserve of {rules.reserve}", _lift(reserve=Decimal("-Infinity"))
+
+
+def _find_weight_limits(lines: Sequence["Line"], rules: "Rules") -> Iterator[tuple[str, "Lift"]]:
+    for line in lines:
+        if line.maximum is not None:
+            yield f"the maximum weight of {line.symbol} of {line.maximum}", _lift_of(line, maximum=None)
+        if line.minimum:
+            yield f"the minimum weight of {line.symbol} of {line.minimum}", _lift_of(line, minimum=None)
+    for place, group in enumerate(rules.groups):
+        if group.maximum is not None:
+            words = f"the maximum weight of group {group.name} of {group.maximum}"
+            yield words, _lift_of_group(place, maximum=None)
+        if group.minimum:
+            words = f"the minimum weight of group {group.name} of {group.minimum}"
+            yield words, _lift_of_group(place, minimum=None)
+
+
+def _lift(**free: Any) -> "Lift":
+    return lambda lines, rules: (lines, replace(rules, **free))
+
+
+def _lift_of(lifted: "Line", **free: Any) -> "Lift":
+    def lift(lines: Sequence["Line"], rules: "Rules") -> "Case":
+        return [replace(line, **free) if line.symbol == lifted.symbol else line for line in lines], rules
+
+    return lift
+
+
+def _lift_of_group(lifted: int, **free: Any) -> "Lift":
+    def lift(lines: Sequence["Line"], rules: "Rules") -> "Case":
+        groups = [
+            replace(group, **free) if place == lifted else group for place, group in enumerate(rules.groups)
+        ]
+        return lines, replace(rules, groups=tuple(groups))
+
+    return lift
+
+
+def _lift_costs(lines: Sequence["Line"], rules: "Rules") -> "Case":
+    nothing = Decimal(0)
+    return (
+        [replace(line, cost_rate=None, impact=nothing) for line in lines],
+        replace(rules, fee_per_trade=nothing, cost_rate=nothing),
+    )
+
+
+def _lift_liquidation(lines: Sequence["Line"], rules: "Rules") -> "Case":
+    """Every trade, but still no limits of weights, so that nothing new forbids what was allowed."""
+    return [replace(line, minimum=None, maximum=None) for line in lines], replace(
+        rules, mode="full", groups=()
+    )

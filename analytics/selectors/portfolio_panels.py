@@ -169,6 +169,9 @@ def portfolio_panels(
     series_cache: dict[str, Series] = {}
     all_currencies = {asset.currency_id for asset in assets.values()}
     all_currencies = all_currencies.union(*(book.currencies for book in inputs.values()))
+    # A target may be in a currency that its book has never held.
+    targets = Asset.objects.filter(allocations__portfolio__in=portfolios, allocations__is_active=True)
+    all_currencies |= set(targets.order_by().values_list("currency", flat=True).distinct())
 
     @cache  # portfolios share their assets
     def asset_returns(asset_id: int, base: str) -> Series:

@@ -1,19 +1,38 @@
-"""Allocation analysis: what a portfolio holds against what it should hold, line by line, and the drift."""
+"""Allocation analysis: what a portfolio holds against what it should hold, line by line, and the drift.
+
+Many portfolios are analysed together: a handful of queries serves them all.
+"""
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
-from typing import Any
+from math import sqrt
+from typing import Any, cast
 
-from analytics.calculations.constants import ENGINE_VERSION
-from analytics.calculations.drift import Band, LineDrift, line_drift, portfolio_drift
-from analytics.models import AnalyticsRun, PortfolioAllocation, RebalancingPolicy
+import numpy as np
+from django.conf import settings
+from django.db.models import Max
+from django.utils import timezone
+
+from analytics.calculations.constants import ENGINE_VERSION, SESSIONS_PER_YEAR
+from analytics.calculations.drift import Band, BandRule, LineDrift, line_drift, portfolio_drift
+from analytics.models import (
+    AnalyticsRun,
+    AssetPerformanceMetrics,
+    EventStatus,
+    PortfolioAllocation,
+    RebalancingEvent,
+    RebalancingPolicy,
+    TradingRestriction,
+)
 from analytics.selectors.portfolio_panels import PortfolioPanel
+from analytics.selectors.restrictions import restrictions_of
 from analytics.services.computed_rows import PROVENANCE
+from portfolio_site.kernel import clock
 from portfolio_site.kernel.bulk import bulk_upsert
-from portfolios.models import Asset, Portfolio
-from portfolios.selectors.market_data import bars_of
+from portfolios.models import Asset, Portfolio, PriceBar
+from portfolios.selectors.market_data import Bars, bars_of, recent_bars_of
 
 TABLE = PortfolioAllocation._meta.db_table
 CASH = "CASH"
@@ -21,11 +40,36 @@ NOTHING = Decimal(0)
 # Prices in base currency are kept to this many decimals; shares and cents follow exactly from them.
 PRICE_PLACES = Decimal("0.0000000001")
 WORKING_DIGITS = 50
+# Bars that the daily traded value is the mean of, and the days in which there should be so many.
+VOLUME_BARS = 20
+RECENT_DAYS = dt.timedelta(days=90)
+
+
+@dataclass(frozen=True)
+class Quote:
+    """A price in base currency and where it comes from; None where unknown.
+
+    `age`: in days, of the bar. `local`: in the currency of the asset; `rate`: base currency per unit of that.
+    `daily_volatility`: a fraction. `daily_value`: traded on an ordinary day, in base currency.
+    """
+
+    price: Decimal | None = None
+    age: int | None = None
+    local: Decimal | None = None
+    bar: int | None = None
+    bar_date: dt.date | None = None
+    rate: Decimal | None = None
+    rate_date: dt.date | None = None
+    daily_volatility: float | None = None
+    daily_value: float | None = None
 
 
 @dataclass(frozen=True)
 class AllocationLine:
-    """One asset that is held, or should be. Price and value are in base currency, None when unknown."""
+    """One asset that is held, or should be. Price and value are in base currency, None when unknown.
+
+    `highest_drift`: the largest deviation since the last rebalancing, in points and signed, and its day.
+    """
 
     asset: Asset
     quantity: Decimal
@@ -35,6 +79,8 @@ class AllocationLine:
     value: Decimal | None
     weight: Decimal | None
     drift: LineDrift | None
+    quote: Quote = field(default_factory=Quote)
+    highest_drift: tuple[float, dt.date] | None = None
 
     @property
     def band(self) -> Band:
@@ -49,7 +95,8 @@ class AllocationLine:
 class AllocationState:
     """A portfolio against its targets at the end of a day. Weights, targets and drift are in percent.
 
-    `reasons`: why the value is unknown; then weights and drift are, too.
+    `reasons`: why the value is unknown; then weights and drift are, too. `restrictions`: those in force when
+    something is decided. `last_rebalanced`: the day on which a rebalancing was last completed.
     """
 
     portfolio: Portfolio
@@ -60,6 +107,8 @@ class AllocationState:
     value: Decimal | None
     drift: Decimal | None
     reasons: tuple[str, ...]
+    restrictions: tuple[TradingRestriction, ...] = ()
+    last_rebalanced: dt.date | None = None
 
     @property
     def has_targets(self) -> bool:
@@ -74,23 +123,127 @@ class AllocationState:
         return [line for line in self.lines if line.allocation and line.drift and line.drift.breached]
 
 
+@dataclass(frozen=True)
+class _Inputs:
+    """What is stored for several portfolios, by the ids of portfolios and assets."""
+
+    policies: Mapping[int, RebalancingPolicy]
+    allocations: Mapping[int, Mapping[int, PortfolioAllocation]]
+    restrictions: Mapping[int, Sequence[TradingRestriction]]
+    last_rebalanced: Mapping[int, dt.date]
+    bars: Mapping[int, Bars]
+    bar_ids: Mapping[tuple[int, dt.date], int]
+    volatilities: Mapping[int, Sequence[tuple[dt.date, float]]]
+
+
 def allocation_analyse(panel: PortfolioPanel) -> AllocationState:
     """The state of the portfolio at the end of the panel's last day."""
-    portfolio = panel.portfolio
-    day = panel.dates[-1].item()
-    policy = RebalancingPolicy.objects.filter(portfolio=portfolio).first() or RebalancingPolicy(
-        portfolio=portfolio
+    return allocations_analyse([panel])[0]
+
+
+def allocations_analyse(panels: Sequence[PortfolioPanel]) -> list[AllocationState]:
+    """The state of each portfolio at the end of its panel's last day, in the given order.
+
+    The number of queries does not depend on how many portfolios there are.
+    """
+    inputs = _read_inputs(panels)
+    return [_analyse(panel, inputs) for panel in panels]
+
+
+def decision_day(day: dt.date) -> dt.date:
+    """The day whose restrictions bind what is proposed from the prices of `day`.
+
+    That is today where the prices are recent enough to be traded on, else the day itself.
+    """
+    today = clock.today()
+    return today if dt.timedelta() <= today - day <= dt.timedelta(days=settings.PRICE_STALE_DAYS) else day
+
+
+def _last_day(panel: PortfolioPanel) -> dt.date:
+    return cast(dt.date, panel.dates[-1].item())
+
+
+def _read_inputs(panels: Sequence[PortfolioPanel]) -> _Inputs:
+    days = {panel.portfolio.pk: _last_day(panel) for panel in panels}
+    allocations: dict[int, dict[int, PortfolioAllocation]] = {portfolio_id: {} for portfolio_id in days}
+    rows = PortfolioAllocation.objects.filter(portfolio__in=list(days), is_active=True)
+    for row in rows.select_related("asset"):
+        allocations[row.portfolio_id][row.asset_id] = row
+    policies = RebalancingPolicy.objects.filter(portfolio__in=list(days))
+    policy_of = {policy.portfolio_id: policy for policy in policies}
+    asset_ids = {asset_id for found in allocations.values() for asset_id in found}
+    asset_ids |= {asset_id for panel in panels for asset_id in panel.valuation.asset_ids}
+    bars = _recent_bars(asset_ids, days)
+    with_impact = any(policy.impact_coefficient for policy in policy_of.values())
+    return _Inputs(
+        policies=policy_of,
+        allocations=allocations,
+        restrictions=restrictions_of({pk: decision_day(day) for pk, day in days.items()}),
+        last_rebalanced=_last_rebalanced(days),
+        bars=bars,
+        bar_ids=_bar_ids(bars, days),
+        volatilities=_volatilities(asset_ids, days) if with_impact else {},
     )
-    rows = PortfolioAllocation.objects.filter(portfolio=portfolio, is_active=True).select_related("asset")
-    allocations = {row.asset_id: row for row in rows}
+
+
+def _last_rebalanced(days: Mapping[int, dt.date]) -> dict[int, dt.date]:
+    completed = RebalancingEvent.objects.filter(
+        portfolio__in=list(days), status=EventStatus.COMPLETED, completed_at__isnull=False
+    )
+    lasts = completed.order_by().values_list("portfolio").annotate(last=Max("completed_at"))
+    return {portfolio_id: timezone.localtime(last).date() for portfolio_id, last in lasts}
+
+
+def _recent_bars(asset_ids: set[int], days: Mapping[int, dt.date]) -> dict[int, Bars]:
+    """Enough of each asset's bars for its last price and the volume before it."""
+    if not days:
+        return {}
+    first, last = min(days.values()), max(days.values())
+    bars = recent_bars_of(asset_ids, last, since=first - RECENT_DAYS, figures_since=first - RECENT_DAYS)
+    older = {i for i in asset_ids if i not in bars or bars[i].dates[0] > np.datetime64(first)}
+    return bars | bars_of(older, last) if older else bars
+
+
+def _bar_ids(bars: Mapping[int, Bars], days: Mapping[int, dt.date]) -> dict[tuple[int, dt.date], int]:
+    """The ids of the bars that are the last ones on one of the days."""
+    wanted = {
+        (asset_id, found.dates[place - 1].item())
+        for asset_id, found in bars.items()
+        for day in set(days.values())
+        if (place := int(np.searchsorted(found.dates, np.datetime64(day), side="right")))
+    }
+    rows = PriceBar.objects.filter(
+        asset__in={asset_id for asset_id, _ in wanted}, date__in={day for _, day in wanted}
+    )
+    ids = {(asset_id, day): pk for asset_id, day, pk in rows.values_list("asset_id", "date", "pk")}
+    return {key: ids[key] for key in wanted if key in ids}
+
+
+def _volatilities(asset_ids: set[int], days: Mapping[int, dt.date]) -> dict[int, list[tuple[dt.date, float]]]:
+    """Yearly volatilities over 20 days of each asset, the latest first, none older than a price may be."""
+    since = min(days.values()) - dt.timedelta(days=settings.PRICE_STALE_DAYS)
+    rows = AssetPerformanceMetrics.objects.filter(
+        asset__in=asset_ids, calculation_date__range=(since, max(days.values())), volatility_20d__isnull=False
+    ).order_by("-calculation_date")
+    found: dict[int, list[tuple[dt.date, float]]] = {}
+    for asset_id, day, volatility in rows.values_list("asset_id", "calculation_date", "volatility_20d"):
+        found.setdefault(asset_id, []).append((day, cast(float, volatility)))
+    return found
+
+
+def _analyse(panel: PortfolioPanel, inputs: _Inputs) -> AllocationState:
+    portfolio, day = panel.portfolio, _last_day(panel)
+    policy = inputs.policies.get(portfolio.pk) or RebalancingPolicy(portfolio=portfolio)
+    allocations = inputs.allocations[portfolio.pk]
+    last_rebalanced = inputs.last_rebalanced.get(portfolio.pk)
     with localcontext(prec=WORKING_DIGITS):
         holdings, cash, reasons = _holdings(panel)
         assets = {asset_id: panel.assets[asset_id] for asset_id in holdings}
         assets |= {asset_id: row.asset for asset_id, row in allocations.items()}
-        prices = _prices(panel, assets)
+        quotes = {asset_id: _quote(panel, asset, inputs) for asset_id, asset in assets.items()}
         value = cash
         for asset_id, quantity in holdings.items():
-            price, _ = prices[asset_id]
+            price = quotes[asset_id].price
             if price is None:
                 reasons.append(f"{assets[asset_id].symbol}: no price in {portfolio.base_currency_id}")
             value = value + quantity * price if value is not None and price is not None else None
@@ -99,11 +252,13 @@ def allocation_analyse(panel: PortfolioPanel) -> AllocationState:
             value = None
         lines = tuple(
             _line(
+                panel,
                 assets[asset_id],
                 holdings.get(asset_id, NOTHING),
-                prices[asset_id],
+                quotes[asset_id],
                 allocations.get(asset_id),
                 value,
+                last_rebalanced,
             )
             for asset_id in sorted(assets, key=lambda asset_id: (assets[asset_id].symbol, asset_id))
         )
@@ -116,12 +271,23 @@ def allocation_analyse(panel: PortfolioPanel) -> AllocationState:
                 CASH: policy.cash_target_percentage
             }
             drift = portfolio_drift(weights, targets)
-    return AllocationState(portfolio, policy, day, lines, cash, value, drift, tuple(reasons))
+    return AllocationState(
+        portfolio,
+        policy,
+        day,
+        lines,
+        cash,
+        value,
+        drift,
+        tuple(reasons),
+        tuple(inputs.restrictions[portfolio.pk]),
+        last_rebalanced,
+    )
 
 
 def _holdings(panel: PortfolioPanel) -> tuple[dict[int, Decimal], Decimal | None, list[str]]:
     """Quantities and cash in base currency at the end of the last day, and what is missing."""
-    past = [book for book in panel.books if book.date <= panel.dates[-1].item()]
+    past = [book for book in panel.books if book.date <= _last_day(panel)]
     if not past:
         return {}, NOTHING, []
     book = past[-1]
@@ -135,36 +301,102 @@ def _holdings(panel: PortfolioPanel) -> tuple[dict[int, Decimal], Decimal | None
     return {asset_id: quantity for asset_id, quantity in book.quantities.items() if quantity}, cash, reasons
 
 
-def _prices(
-    panel: PortfolioPanel, assets: Mapping[int, Asset]
-) -> dict[int, tuple[Decimal | None, int | None]]:
-    """Price in base currency and its age in days on the last day."""
-    day = panel.dates[-1]
-    bars = bars_of(assets, day.item())
-    prices: dict[int, tuple[Decimal | None, int | None]] = {}
-    for asset_id, asset in assets.items():
-        rate = panel.rate_on_last_day(asset.currency_id)
-        carried = bars[asset_id].carried_close(day) if asset_id in bars else None
-        if carried is None or rate is None:
-            prices[asset_id] = None, None
-        else:
-            close, age = carried
-            prices[asset_id] = (Decimal(repr(close)) * rate).quantize(PRICE_PLACES), age
-    return prices
+def _quote(panel: PortfolioPanel, asset: Asset, inputs: _Inputs) -> Quote:
+    """The price of an asset at the end of the panel's last day."""
+    day, bars = panel.dates[-1], inputs.bars.get(asset.pk)
+    rate = panel.rate_on_last_day(asset.currency_id)
+    carried = bars.carried_close(day) if bars else None
+    if bars is None or carried is None or rate is None:
+        return Quote()
+    close, age = carried
+    bar_date = _last_day(panel) - dt.timedelta(days=age)
+    volatility = next(
+        (figure for date, figure in inputs.volatilities.get(asset.pk, ()) if date <= day.item()), None
+    )
+    local_value = _daily_value(bars, day)
+    return Quote(
+        price=(Decimal(repr(close)) * rate).quantize(PRICE_PLACES),
+        age=age,
+        local=Decimal(repr(close)),
+        bar=inputs.bar_ids.get((asset.pk, bar_date)),
+        bar_date=bar_date,
+        rate=rate,
+        rate_date=_rate_date(panel, asset.currency_id),
+        daily_volatility=None if volatility is None else volatility / sqrt(SESSIONS_PER_YEAR),
+        daily_value=None if local_value is None else local_value * float(rate),
+    )
+
+
+def _rate_date(panel: PortfolioPanel, currency: str) -> dt.date | None:
+    if currency == panel.portfolio.base_currency_id:
+        return None
+    dates, _ = panel.rates[currency]
+    return cast(dt.date, dates[np.searchsorted(dates, panel.dates[-1], side="right") - 1].item())
+
+
+def _daily_value(bars: Bars, day: np.datetime64) -> float | None:
+    """Mean of volume times close over the last bars up to the day; None unless all of them are known."""
+    end = int(np.searchsorted(bars.dates, day, side="right"))
+    traded = (bars.volume * bars.close)[max(0, end - VOLUME_BARS) : end]
+    if len(traded) < VOLUME_BARS or np.isnan(traded).any() or not traded.any():
+        return None
+    return float(traded.mean())
 
 
 def _line(
+    panel: PortfolioPanel,
     asset: Asset,
     quantity: Decimal,
-    price: tuple[Decimal | None, int | None],
+    quote: Quote,
     allocation: PortfolioAllocation | None,
     total: Decimal | None,
+    last_rebalanced: dt.date | None,
 ) -> AllocationLine:
-    amount, age = price
-    value = quantity * amount if amount is not None else (NOTHING if not quantity else None)
+    value = quantity * quote.price if quote.price is not None else (NOTHING if not quantity else None)
     weight = value / total * 100 if value is not None and total is not None else None
     drift = line_drift(weight, _band(allocation)) if weight is not None else None
-    return AllocationLine(asset, quantity, amount, age, allocation, value, weight, drift)
+    return AllocationLine(
+        asset,
+        quantity,
+        quote.price,
+        quote.age,
+        allocation,
+        value,
+        weight,
+        drift,
+        quote,
+        _highest_drift(panel, asset.pk, allocation, drift, last_rebalanced) if allocation else None,
+    )
+
+
+def _highest_drift(
+    panel: PortfolioPanel,
+    asset_id: int,
+    allocation: PortfolioAllocation,
+    drift: LineDrift | None,
+    last_rebalanced: dt.date | None,
+) -> tuple[float, dt.date] | None:
+    """The largest deviation from today's target on the days since the last rebalancing.
+
+    Where there was none yet, since the asset is held: buying it for the first time put it right.
+    """
+    valuation = panel.valuation
+    deviations = np.full(len(panel.dates), np.nan)
+    if asset_id in valuation.asset_ids:
+        row = valuation.asset_ids.index(asset_id)
+        held = np.flatnonzero(valuation.quantities[row, panel.days])
+        total = valuation.total_value[panel.days]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            weights = np.where(total > 0, valuation.positions[row, panel.days] / total * 100, np.nan)
+        deviations = weights - float(allocation.target_percentage)
+        deviations[: held[0] if len(held) else len(deviations)] = np.nan
+    if last_rebalanced is not None:
+        deviations[panel.dates <= np.datetime64(last_rebalanced)] = np.nan
+    deviations[-1] = np.nan if drift is None else float(drift.deviation)
+    if np.isnan(deviations).all():
+        return None
+    place = int(np.nanargmax(np.abs(deviations)))
+    return float(deviations[place]), cast(dt.date, panel.dates[place].item())
 
 
 def _band(allocation: PortfolioAllocation | None) -> Band:
@@ -177,34 +409,49 @@ def _band(allocation: PortfolioAllocation | None) -> Band:
         maximum=allocation.max_percentage,
         absolute=allocation.rebalance_threshold,
         relative=allocation.rebalance_threshold_relative,
+        rule=cast(BandRule, allocation.band_rule),
     )
 
 
 def drift_write(run: AnalyticsRun, state: AllocationState, inputs_hash: str) -> int:
     """Store where each target line stands; return how many rows changed."""
-    lines = [line for line in state.lines if line.allocation]
-    if not lines:
+    return drifts_write(run, [(state, inputs_hash)])
+
+
+def drifts_write(run: AnalyticsRun, states: Sequence[tuple[AllocationState, str]]) -> int:
+    """The same for several portfolios, each with the hash of its inputs, at once."""
+    rows = [(state, inputs_hash, line) for state, inputs_hash in states for line in state.lines]
+    rows = [row for row in rows if row[2].allocation]
+    if not rows:
         return 0
-    unknown = {"current_percentage": "; ".join(state.reasons) or "value unknown"}
+    lines = [line for _, _, line in rows]
     columns: dict[str, Any] = {
         "current_value": [line.value for line in lines],
         "current_percentage": [None if line.weight is None else float(line.weight) for line in lines],
         "drift_percentage": [None if line.drift is None else float(line.drift.deviation) for line in lines],
+        "highest_drift_percentage": [line.highest_drift and line.highest_drift[0] for line in lines],
+        "highest_drift_date": [line.highest_drift and line.highest_drift[1] for line in lines],
         "is_breached": [None if line.drift is None else line.drift.breached for line in lines],
-        "quality": [unknown if line.weight is None else {} for line in lines],
+        "quality": [_quality(state, line) for state, _, line in rows],
     }
     return bulk_upsert(
         PortfolioAllocation,
         {
-            "portfolio": state.portfolio.pk,
+            "portfolio": [state.portfolio.pk for state, _, _ in rows],
             "asset": [line.asset.pk for line in lines],
-            "calculation_date": state.day,
+            "calculation_date": [state.day for state, _, _ in rows],
             **columns,
             "run": run.pk,
-            "inputs_hash": inputs_hash,
+            "inputs_hash": [inputs_hash for _, inputs_hash, _ in rows],
             "engine_version": ENGINE_VERSION,
         },
         key=("portfolio", "asset"),
         provenance=PROVENANCE,
         insert=False,
     )
+
+
+def _quality(state: AllocationState, line: AllocationLine) -> dict[str, str]:
+    if line.weight is not None:
+        return {}
+    return {"current_percentage": "; ".join(state.reasons) or "value unknown"}

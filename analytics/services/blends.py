@@ -8,7 +8,19 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from analytics.models import BlendComponent, BlendedBenchmark, PortfolioBenchmark
+from analytics.models import (
+    BlendComponent,
+    BlendedBenchmark,
+    ChangeKind,
+    ChangeRequest,
+    PortfolioBenchmark,
+)
+from analytics.services.second_person import (
+    applied_reason,
+    column_value,
+    payload_assets,
+    second_person_check,
+)
 from portfolio_site.kernel.canonical import decimal_text
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.models import Asset, AssetClass, ChangeCause, PriceBar, Transaction
@@ -31,16 +43,19 @@ def blend_save(
     rebalance_frequency: str,
     start_date: dt.date | None = None,
     actor: Actor = None,
+    reason: str = "",
+    approved: ChangeRequest | None = None,
 ) -> BlendedBenchmark:
     """Make or change the blend of that symbol; `components` are all of its weights in percent.
 
-    What stands there already is no change. Raises ValidationError.
+    What stands there already is no change. Under the two-person rule of a portfolio measured against it only
+    an approved request may. Raises ValidationError.
     """
     asset = Asset.objects.filter(symbol=symbol, exchange="").first() or Asset(symbol=symbol)
     lock_rows(Asset, [part.pk for part in (asset, *components) if part.pk])
-    reason = blend_refusal(asset) or components_refusal(asset, components)
-    if reason:
-        raise ValidationError(reason)
+    refusal = blend_refusal(asset) or components_refusal(asset, components)
+    if refusal:
+        raise ValidationError(refusal)
     stored = BlendedBenchmark.objects.filter(asset=asset).first() if asset.pk else None
     blend = stored or BlendedBenchmark()
     before = _state(blend) if stored else None
@@ -49,6 +64,7 @@ def blend_save(
     after = {**_own_state(asset, blend), "components": _weights(components)}
     if before == after:
         return blend
+    second_person_check(ChangeKind.BENCHMARKS, None, approved, asset)
     _write(asset, blend, components)
     audit_append(
         action="blend.changed" if stored else "blend.created",
@@ -57,10 +73,48 @@ def blend_save(
         actor=actor,
         before=before,
         after={"symbol": symbol, **after},
+        reason=reason,
     )
     if before is None or any(before[field] != after[field] for field in FIGURE_FIELDS):
         _mark_measured_stale(asset)
     return blend
+
+
+def blend_json(symbol: str, components: Mapping[Asset, Decimal], **settings: Any) -> dict[str, Any]:
+    """A blend in the form of a change request."""
+    parts = sorted(components.items(), key=lambda item: item[0].pk)
+    return {
+        "blend": symbol,
+        **settings,
+        "components": [
+            {"asset": asset.pk, "symbol": str(asset), "weight": weight} for asset, weight in parts
+        ],
+    }
+
+
+def blend_read(payload: dict[str, Any]) -> dict[str, Any] | None:
+    """What stands of the blend that a request names, under its lock; None without."""
+    blend = BlendedBenchmark.objects.filter(asset__symbol=payload["blend"]).select_related("asset").first()
+    if blend is None or not lock_rows(Asset, [blend.asset_id]):
+        return None
+    blend.refresh_from_db()
+    return _state(blend)
+
+
+def blend_apply(request: ChangeRequest) -> None:
+    payload = request.payload
+    assets = payload_assets(part["asset"] for part in payload["components"])
+    blend_save(
+        symbol=payload["blend"],
+        name=payload["name"],
+        currency=payload["currency"],
+        components={assets[part["asset"]]: Decimal(part["weight"]) for part in payload["components"]},
+        rebalance_frequency=payload["rebalance_frequency"],
+        start_date=column_value(BlendedBenchmark, "start_date", payload["start_date"]),
+        actor=request.requested_by,
+        reason=applied_reason(request),
+        approved=request,
+    )
 
 
 def blend_refusal(asset: Asset) -> str:

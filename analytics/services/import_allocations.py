@@ -7,8 +7,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from analytics.models import PortfolioAllocation, RebalanceFrequency, RebalancingPolicy
-from analytics.services.staleness import mark_targets_changed
+from analytics.models import BandRule, ChangeKind, ChangeRequest, RebalanceFrequency
+from analytics.services.second_person import (
+    NOBODY_ASKS,
+    REASON_LENGTH,
+    change_draft,
+    change_request,
+    change_waiting,
+    needs_second_person,
+)
+from analytics.services.targets import (
+    CASH,
+    WHOLE,
+    StandingTargets,
+    TargetChange,
+    targets_json,
+    targets_write,
+)
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.imports.cells import PERCENT, Row
 from portfolios.imports.report import ImportReport
@@ -19,19 +34,6 @@ from portfolios.services.imports.flow import FileImport
 from portfolios.services.imports.importer import OnError
 from portfolios.services.imports.lookups import AssetLookup, PortfolioLookup
 from portfolios.services.imports.reports import plain_text
-
-CASH = "CASH"
-WHOLE = Decimal(100)
-VALUES = (
-    "target_percentage",
-    "min_percentage",
-    "max_percentage",
-    "rebalance_threshold",
-    "rebalance_frequency",
-    "is_active",
-)
-# Figures of the last run that no longer hold once the target is another one.
-OUTDATED = {"drift_percentage": "the target changed", "is_breached": "the target changed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class AllocationImport(FileImport[Target]):
         "rebalance_threshold",
         "rebalance_frequency",
     )
+    optional = ("rebalance_threshold_relative", "band_rule")
     identity = ("portfolio", "symbol")
 
     def __init__(self, path: str | Path, *, actor: Actor, on_error: OnError) -> None:
@@ -71,10 +74,9 @@ class AllocationImport(FileImport[Target]):
         self.assets = AssetLookup()
         self.portfolios = PortfolioLookup(actor)
         self.rows_of_portfolio: Counter[int] = Counter()
-        self.stored: dict[tuple[int, int], PortfolioAllocation] = {}
-        self.policies: dict[int, RebalancingPolicy] = {}
-        self.dropped: list[PortfolioAllocation] = []
-        self.without_cash: list[Portfolio] = []
+        self.standing = StandingTargets([])
+        self.direct: list[TargetChange] = []
+        self.asked: list[ChangeRequest] = []
 
     def parse(self, row: Row) -> Target:
         portfolio = self.portfolios.find(row.cell("portfolio"))
@@ -95,6 +97,8 @@ class AllocationImport(FileImport[Target]):
             "min_percentage": low,
             "max_percentage": high,
             "rebalance_threshold": row.number_from_zero("rebalance_threshold", PERCENT),
+            "rebalance_threshold_relative": row.number_from_zero("rebalance_threshold_relative", PERCENT),
+            "band_rule": row.choice("band_rule", BandRule.values, default=BandRule.EITHER),
             "rebalance_frequency": row.choice(
                 "rebalance_frequency", RebalanceFrequency.values, default=RebalanceFrequency.NONE
             ),
@@ -110,21 +114,35 @@ class AllocationImport(FileImport[Target]):
         for row in records:
             by_portfolio[row.portfolio.pk].append(row)
         lock_rows(Portfolio, by_portfolio)
-        allocations = PortfolioAllocation.objects.filter(portfolio__in=by_portfolio).select_related("asset")
-        self.stored = {(line.portfolio_id, line.asset_id): line for line in allocations}
-        policies = RebalancingPolicy.objects.filter(portfolio__in=by_portfolio)
-        self.policies = {policy.portfolio_id: policy for policy in policies}
+        self.standing = StandingTargets(by_portfolio)
         changes: Changes[Target] = Changes()
-        for portfolio_id, rows in by_portfolio.items():
+        for rows in by_portfolio.values():
             reason = self._refusal(rows)
             if reason:
                 for row in rows:
                     self.reject(row.line, "target_percentage", row.target, reason)
-                continue
-            for row in rows:
-                changes.sort_in(row, *self._stored_and_given(row))
-            self._note_missing(portfolio_id, rows)
+            else:
+                self._compare_set(rows, changes)
         return changes
+
+    def _compare_set(self, rows: list[Target], changes: Changes[Target]) -> None:
+        """What the rows of one portfolio change, at once or when a second person agrees."""
+        portfolio, found = rows[0].portfolio, self._change(rows)
+        must_ask = not found.is_empty and needs_second_person(ChangeKind.TARGETS, portfolio)
+        if must_ask and self.actor is None:
+            for row in rows:
+                self.reject(row.line, "portfolio", portfolio.code, NOBODY_ASKS)
+            return
+        counted: Changes[Target] = Changes()
+        for row in rows:
+            counted.sort_in(row, *self._stored_and_given(row))
+        changes.unchanged += counted.unchanged
+        if must_ask:
+            self._note_asked(rows)
+        elif not found.is_empty:
+            changes.created += counted.created
+            changes.updated += counted.updated
+            self.direct.append(found)
 
     def _refusal(self, rows: list[Target]) -> str:
         """Why the targets of one portfolio cannot be its whole set. Their limits then leave room for it."""
@@ -138,79 +156,55 @@ class AllocationImport(FileImport[Target]):
             else f"the targets and cash of {portfolio.code} make {plain_text(total)}, not 100"
         )
 
+    def _note_asked(self, rows: list[Target]) -> None:
+        portfolio = rows[0].portfolio
+        draft = change_draft(
+            ChangeKind.TARGETS,
+            portfolio=portfolio,
+            payload=targets_json(*_target_set(rows)),
+            before=self.standing.as_json(portfolio),
+            actor=self.actor,
+            reason=f"{self.target} of {self.file_name}"[:REASON_LENGTH],
+        )
+        if change_waiting(draft):
+            self.report.notes.append(f"{portfolio}: these targets wait for a second person already")
+        else:
+            self.asked.append(draft)
+
     def _stored_and_given(self, row: Target) -> tuple[object, object]:
         if row.asset is None:
-            policy = self.policies.get(row.portfolio.pk)
-            return policy and policy.cash_target_percentage, row.target
-        stored = self.stored.get((row.portfolio.pk, row.asset.pk))
-        return stored and {name: getattr(stored, name) for name in VALUES}, row.values
+            return self.standing.cash(row.portfolio), row.target
+        return self.standing.values(row.portfolio, row.asset), row.values
 
-    def _note_missing(self, portfolio_id: int, rows: list[Target]) -> None:
-        """What the portfolio has and the file does not name: those targets end."""
-        named = {row.asset.pk for row in rows if row.asset}
-        self.dropped += [
-            line
-            for (owner, asset), line in self.stored.items()
-            if owner == portfolio_id and asset not in named and line.is_active
-        ]
-        policy = self.policies.get(portfolio_id)
-        if policy and policy.cash_target_percentage and all(row.asset for row in rows):
-            self.without_cash.append(rows[0].portfolio)
+    def _change(self, rows: list[Target]) -> TargetChange:
+        return self.standing.change(rows[0].portfolio, *_target_set(rows))
 
     def has_other_changes(self) -> bool:
-        return bool(self.dropped or self.without_cash)
+        return bool(self.direct or self.asked)
 
     def write(self, changes: Changes[Target]) -> None:
-        self.before: defaultdict[Portfolio, dict[str, Any]] = defaultdict(dict)
-        self.after: defaultdict[Portfolio, dict[str, Any]] = defaultdict(dict)
-        for row in changes.rows:
-            if row.asset is None:
-                self._set_cash(row.portfolio, row.target)
-            else:
-                stored = self.stored.get((row.portfolio.pk, row.asset.pk))
-                line = stored or PortfolioAllocation(portfolio=row.portfolio, asset=row.asset, version=0)
-                self._set_line(line, row.values)
-        for line in self.dropped:
-            self._set_line(line, {"is_active": False})
-            self.report.notes.append(f"{line.portfolio.code}: {line.asset.symbol} is no target any more")
-        for portfolio in self.without_cash:
-            self._set_cash(portfolio, Decimal(0))
-            self.report.notes.append(f"{portfolio.code}: cash is no target any more")
-        for portfolio in self.after:
-            mark_targets_changed(portfolio)
-
-    def _set_line(self, line: PortfolioAllocation, values: dict[str, Any]) -> None:
-        symbol = line.asset.symbol
-        if line.pk:
-            self.before[line.portfolio][symbol] = {name: getattr(line, name) for name in values}
-            if line.drift_percentage is not None:
-                line.drift_percentage, line.is_breached = None, None
-                line.quality = {**line.quality, **OUTDATED}
-        for name, value in values.items():
-            setattr(line, name, value)
-        line.version += 1
-        line.save()
-        self.after[line.portfolio][symbol] = values
-
-    def _set_cash(self, portfolio: Portfolio, target: Decimal) -> None:
-        policy = self.policies.get(portfolio.pk)
-        if policy is None:
-            policy = RebalancingPolicy(portfolio=portfolio, version=0)
-        else:
-            self.before[portfolio][CASH] = policy.cash_target_percentage
-        policy.cash_target_percentage = target
-        policy.version += 1
-        policy.save()
-        self.after[portfolio][CASH] = target
+        self.written: list[tuple[Portfolio, dict[str, Any], dict[str, Any]]] = []
+        for change in self.direct:
+            self.written.append((change.portfolio, *targets_write(change)))
+            self.report.notes += change.notes
+        for draft in self.asked:
+            change_request(draft, actor=self.actor)
+            self.report.notes.append(f"{draft.portfolio}: the targets wait for a second person")
 
     def audit(self) -> None:
-        for portfolio, after in self.after.items():
+        for portfolio, before, after in self.written:
             self.append_audit(
                 action="allocation.changed",
                 portfolio=portfolio,
-                before=self.before.get(portfolio),
+                before=before or None,
                 after={"targets": after},
             )
+
+
+def _target_set(rows: list[Target]) -> tuple[dict[Asset, dict[str, Any]], Decimal | None]:
+    """The targets of one portfolio by asset, and its cash target if the file has one."""
+    cash = [row.target for row in rows if row.asset is None]
+    return {row.asset: row.values for row in rows if row.asset}, cash[0] if cash else None
 
 
 def allocations_import(
@@ -219,5 +213,6 @@ def allocations_import(
     """Replace the targets of every portfolio in the file; targets that it does not name become inactive.
 
     A row `CASH` sets the cash target, which is 0 without one. Targets and cash must make exactly 100.
+    What needs a second person is kept as a change request, one for each portfolio, and told in the notes.
     """
     return AllocationImport(path, actor=actor, on_error=on_error).run(preview=preview)

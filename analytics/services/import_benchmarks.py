@@ -1,24 +1,33 @@
 """Benchmarks of portfolios from a file."""
 
-import datetime as dt
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from analytics.models import PortfolioBenchmark
+from analytics.models import ChangeKind, ChangeRequest
+from analytics.services.benchmark_choices import (
+    BenchmarkChange,
+    StandingBenchmarks,
+    benchmark_choices_write,
+    benchmarks_json,
+)
+from analytics.services.second_person import (
+    NOBODY_ASKS,
+    REASON_LENGTH,
+    change_draft,
+    change_request,
+    change_waiting,
+    needs_second_person,
+)
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.imports.cells import Row
 from portfolios.imports.report import ImportReport
-from portfolios.models import Asset, ChangeCause, Portfolio
+from portfolios.models import Asset, Portfolio
 from portfolios.services.audit import Actor
 from portfolios.services.imports.changes import Changes
 from portfolios.services.imports.flow import FileImport
 from portfolios.services.imports.importer import OnError
 from portfolios.services.imports.lookups import AssetLookup, PortfolioLookup
-from portfolios.services.portfolios import first_booked_day
-from portfolios.services.staleness import mark_portfolio_stale
-
-VALUES = ("is_primary", "start_date", "is_active")
 
 
 class BenchmarkRow(NamedTuple):
@@ -39,7 +48,9 @@ class BenchmarkImport(FileImport[BenchmarkRow]):
         self.assets = AssetLookup()
         self.portfolios = PortfolioLookup(actor)
         self.primary_lines: dict[int, int] = {}
-        self.stored: dict[tuple[int, int], PortfolioBenchmark] = {}
+        self.standing = StandingBenchmarks([])
+        self.direct: list[BenchmarkChange] = []
+        self.asked: list[ChangeRequest] = []
 
     def parse(self, row: Row) -> BenchmarkRow:
         portfolio = self.portfolios.find(row.cell("portfolio"))
@@ -61,67 +72,78 @@ class BenchmarkImport(FileImport[BenchmarkRow]):
         return record.portfolio.pk, record.asset.pk
 
     def compare(self, records: list[BenchmarkRow]) -> Changes[BenchmarkRow]:
-        portfolios = {row.portfolio.pk for row in records}
-        lock_rows(Portfolio, portfolios)
-        benchmarks = PortfolioBenchmark.objects.filter(portfolio__in=portfolios).select_related("asset")
-        self.stored = {(line.portfolio_id, line.asset_id): line for line in benchmarks}
-        changes: Changes[BenchmarkRow] = Changes()
+        by_portfolio: defaultdict[int, list[BenchmarkRow]] = defaultdict(list)
         for row in records:
-            stored = self.stored.get(self.identity_of(row))
-            changes.sort_in(row, stored and {name: getattr(stored, name) for name in VALUES}, row.values)
+            by_portfolio[row.portfolio.pk].append(row)
+        lock_rows(Portfolio, by_portfolio)
+        self.standing = StandingBenchmarks(by_portfolio)
+        changes: Changes[BenchmarkRow] = Changes()
+        for rows in by_portfolio.values():
+            self._compare_portfolio(rows, changes)
         return changes
 
+    def _compare_portfolio(self, rows: list[BenchmarkRow], changes: Changes[BenchmarkRow]) -> None:
+        """What the rows of one portfolio change, at once or when a second person agrees."""
+        portfolio = rows[0].portfolio
+        found = self.standing.change(portfolio, {row.asset: row.values for row in rows})
+        must_ask = not found.is_empty and needs_second_person(ChangeKind.BENCHMARKS, portfolio)
+        if must_ask and self.actor is None:
+            for row in rows:
+                self.reject(row.line, "portfolio", portfolio.code, NOBODY_ASKS)
+            return
+        counted: Changes[BenchmarkRow] = Changes()
+        for row in rows:
+            counted.sort_in(row, self.standing.values(portfolio, row.asset), row.values)
+        changes.unchanged += counted.unchanged
+        if must_ask:
+            self._note_asked(rows)
+        elif not found.is_empty:
+            changes.created += counted.created
+            changes.updated += counted.updated
+            self.direct.append(found)
+
+    def _note_asked(self, rows: list[BenchmarkRow]) -> None:
+        portfolio = rows[0].portfolio
+        draft = change_draft(
+            ChangeKind.BENCHMARKS,
+            portfolio=portfolio,
+            payload=benchmarks_json({row.asset: row.values for row in rows}),
+            before=self.standing.as_json(portfolio),
+            actor=self.actor,
+            reason=f"{self.target} of {self.file_name}"[:REASON_LENGTH],
+        )
+        if change_waiting(draft):
+            self.report.notes.append(f"{portfolio}: these benchmarks wait for a second person already")
+        else:
+            self.asked.append(draft)
+
+    def has_other_changes(self) -> bool:
+        return bool(self.asked)
+
     def write(self, changes: Changes[BenchmarkRow]) -> None:
-        self.before: defaultdict[Portfolio, dict[str, Any]] = defaultdict(dict)
-        self.after: defaultdict[Portfolio, dict[str, Any]] = defaultdict(dict)
-        primaries = _primaries(row.portfolio for row in changes.rows)
-        # The old primary steps down first: the database knows one at a time.
-        for row in sorted(changes.rows, key=lambda row: row.values["is_primary"]):
-            if row.values["is_primary"]:
-                self._step_down(row)
-            stored = self.stored.get(self.identity_of(row))
-            line = stored or PortfolioBenchmark(portfolio=row.portfolio, asset=row.asset)
-            self._set_line(line, row.values)
-        for portfolio, primary in _primaries(primaries).items():
-            first_day = first_booked_day(portfolio)
-            if primary != primaries[portfolio] and first_day is not None:
-                mark_portfolio_stale(portfolio, first_day, ChangeCause.PARAMETER)
-
-    def _step_down(self, row: BenchmarkRow) -> None:
-        for line in self.stored.values():
-            if line.portfolio_id == row.portfolio.pk and line.is_primary and line.asset_id != row.asset.pk:
-                self._set_line(line, {"is_primary": False})
-                self.report.notes.append(f"{row.portfolio.code}: {line.asset.symbol} is not primary any more")
-
-    def _set_line(self, line: PortfolioBenchmark, values: dict[str, Any]) -> None:
-        if line.pk:
-            self.before[line.portfolio][line.asset.symbol] = {name: getattr(line, name) for name in values}
-        for name, value in values.items():
-            setattr(line, name, value)
-        line.save()
-        self.after[line.portfolio][line.asset.symbol] = values
+        self.written: list[tuple[Portfolio, dict[str, Any], dict[str, Any]]] = []
+        for change in self.direct:
+            self.written.append((change.portfolio, *benchmark_choices_write(change)))
+            self.report.notes += change.notes
+        for draft in self.asked:
+            change_request(draft, actor=self.actor)
+            self.report.notes.append(f"{draft.portfolio}: the benchmarks wait for a second person")
 
     def audit(self) -> None:
-        for portfolio, after in self.after.items():
+        for portfolio, before, after in self.written:
             self.append_audit(
                 action="benchmark.changed",
                 portfolio=portfolio,
-                before=self.before.get(portfolio),
+                before=before or None,
                 after={"benchmarks": after},
             )
-
-
-def _primaries(portfolios: Any) -> dict[Portfolio, tuple[int, dt.date | None] | None]:
-    """The primary benchmark of each portfolio and the day from which it counts."""
-    found = dict.fromkeys(portfolios)
-    rows = PortfolioBenchmark.objects.filter(portfolio__in=list(found), is_primary=True, is_active=True)
-    for line in rows.select_related("portfolio"):
-        found[line.portfolio] = (line.asset_id, line.start_date)
-    return found
 
 
 def benchmarks_import(
     path: str | Path, *, actor: Actor = None, on_error: OnError = "abort", preview: bool = False
 ) -> ImportReport:
-    """Add and change benchmarks by (portfolio, asset). A new primary one takes the place of the old one."""
+    """Add and change benchmarks by (portfolio, asset). A new primary one takes the place of the old one.
+
+    What needs a second person is kept as a change request, one for each portfolio, and told in the notes.
+    """
     return BenchmarkImport(path, actor=actor, on_error=on_error).run(preview=preview)

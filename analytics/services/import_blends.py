@@ -7,8 +7,29 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from analytics.models import BlendComponent, BlendedBenchmark, RebalanceFrequency
-from analytics.services.blends import WHOLE, blend_refusal, blend_save, components_refusal
+from analytics.models import (
+    BlendComponent,
+    BlendedBenchmark,
+    ChangeKind,
+    ChangeRequest,
+    RebalanceFrequency,
+)
+from analytics.services.blends import (
+    WHOLE,
+    blend_json,
+    blend_read,
+    blend_refusal,
+    blend_save,
+    components_refusal,
+)
+from analytics.services.second_person import (
+    NOBODY_ASKS,
+    REASON_LENGTH,
+    change_draft,
+    change_request,
+    change_waiting,
+    needs_second_person,
+)
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.imports.cells import PERCENT, Row
 from portfolios.imports.report import ImportReport
@@ -53,6 +74,7 @@ class BlendImport(FileImport[ComponentRow]):
         self.stored: dict[str, BlendedBenchmark] = {}
         self.accepted: dict[str, list[ComponentRow]] = {}
         self.dropped: list[BlendComponent] = []
+        self.asked: list[ChangeRequest] = []
 
     def parse(self, row: Row) -> ComponentRow:
         blend = row.text("blend", 32, needed=True)
@@ -102,7 +124,6 @@ class BlendImport(FileImport[ComponentRow]):
                 for row in rows:
                     self.reject(row.line, refusal.column, row.cell(refusal.column), refusal.reason)
                 continue
-            self.accepted[blend] = rows
             self._sort_in(blend, rows, changes)
         return changes
 
@@ -128,10 +149,40 @@ class BlendImport(FileImport[ComponentRow]):
         stored, given = self.stored.get(blend), self._settings(rows)
         parts = {part.asset_id: part for part in stored.components.all()} if stored else {}
         standing = stored and _settings_of(stored)
+        counted: Changes[ComponentRow] = Changes()
         for row in rows:
             part = parts.pop(row.asset.pk, None)
-            changes.sort_in(row, part and (part.weight_percentage, standing), (row.weight, given))
+            counted.sort_in(row, part and (part.weight_percentage, standing), (row.weight, given))
+        changes.unchanged += counted.unchanged
+        is_changed = bool(counted.rows or parts)
+        if is_changed and stored and needs_second_person(ChangeKind.BENCHMARKS, None, stored.asset):
+            self._note_asked(rows)
+            return
+        self.accepted[blend] = rows
+        changes.created += counted.created
+        changes.updated += counted.updated
         self.dropped += parts.values()
+
+    def _note_asked(self, rows: list[ComponentRow]) -> None:
+        """The portfolios that are measured against the blend want a second person to agree."""
+        blend = rows[0].blend
+        if self.actor is None:
+            for row in rows:
+                self.reject(row.line, "blend", blend, NOBODY_ASKS)
+            return
+        payload = blend_json(blend, self._components(rows), **self._settings(rows))
+        draft = change_draft(
+            ChangeKind.BENCHMARKS,
+            portfolio=None,
+            payload=payload,
+            before=blend_read(payload),
+            actor=self.actor,
+            reason=f"{self.target} of {self.file_name}"[:REASON_LENGTH],
+        )
+        if change_waiting(draft):
+            self.report.notes.append(f"{blend}: this blend waits for a second person already")
+        else:
+            self.asked.append(draft)
 
     def _settings(self, rows: list[ComponentRow]) -> dict[str, Any]:
         """What the file says of the blend, else what is stored, else what goes without saying."""
@@ -151,9 +202,12 @@ class BlendImport(FileImport[ComponentRow]):
         return {row.asset: row.weight for row in rows}
 
     def has_other_changes(self) -> bool:
-        return bool(self.dropped)
+        return bool(self.dropped or self.asked)
 
     def write(self, changes: Changes[ComponentRow]) -> None:
+        for draft in self.asked:
+            change_request(draft, actor=self.actor)
+            self.report.notes.append(f"{draft.payload['blend']}: the blend waits for a second person")
         for part in self.dropped:
             self.report.notes.append(f"{part.blend}: {part.asset.symbol} is no component any more")
         for blend, rows in self.accepted.items():

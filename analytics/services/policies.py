@@ -1,42 +1,122 @@
 """How portfolios are rebalanced: changes of their policies."""
 
-from typing import Any
+import datetime as dt
+from typing import Any, NamedTuple
 
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 
-from analytics.models import RebalancingPolicy
+from analytics.models import ChangeKind, ChangeRequest, RebalancingPolicy
+from analytics.services.second_person import (
+    applied_reason,
+    change_draft,
+    change_request,
+    column_value,
+    direct_change_check,
+    needs_second_person,
+    second_person_check,
+)
 from analytics.services.staleness import mark_targets_changed
+from analytics.services.targets import WHOLE
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.models import Portfolio
+from portfolios.selectors.visibility import has_role
 from portfolios.services.audit import Actor, audit_append
 
-# The cash target is one of the targets, which change together (see import_allocations).
+# The cash target is one of the targets, which change together (see targets).
 UNEDITABLE_FIELDS = {"id", "portfolio", "version", "cash_target_percentage"}
+# A rate is a fraction below 1, a share may be 1, an amount has no upper end.
+RATES = ("cost_rate", "spread_rate", "fx_cost_rate", "short_term_tax_rate", "long_term_tax_rate")
+SHARES = (
+    "inner_band_fraction",
+    "improvement_share",
+    "cost_limit",
+    "price_move_limit",
+    "residual_tolerance",
+    "automatic_turnover_cap",
+)
+AMOUNTS = (
+    "cash_reserve",
+    "minimum_trade",
+    "turnover_cap",
+    "fee_per_trade",
+    "impact_coefficient",
+    "cost_per_drift",
+    "short_term_gain_limit",
+    "yearly_gain_budget",
+    "large_trade_value",
+    "automatic_value_cap",
+)
+PERCENTAGES = ("cash_reserve_percentage", "minimum_trade_percentage")
+COUNTS = ("approvals_needed", "approvals_needed_when_large")
+
+
+class _Change(NamedTuple):
+    """A policy with its new values, not saved yet; `before`: None for one that is not stored."""
+
+    policy: RebalancingPolicy
+    before: dict[str, Any] | None
+    changed: dict[str, Any]
+
+    @property
+    def is_empty(self) -> bool:
+        return self.before is not None and not self.changed
 
 
 @transaction.atomic
-def policy_update(portfolio: Portfolio, *, actor: Actor = None, **changes: Any) -> RebalancingPolicy:
+def policy_change(
+    portfolio: Portfolio,
+    *,
+    actor: Actor = None,
+    reason: str = "",
+    effective_from: dt.date | None = None,
+    **changes: Any,
+) -> RebalancingPolicy | ChangeRequest:
+    """Change fields of a policy, or under the two-person rule ask a second person to agree.
+
+    Without that rule it is made at once, so `effective_from` is refused. What stands there already is no
+    change. Raises ValidationError and PermissionDenied.
+    """
+    lock_rows(Portfolio, [portfolio.pk])
+    if actor is not None and not has_role(actor, portfolio):
+        raise PermissionDenied(f"{actor.get_username()} may not change {portfolio}.")
+    if not needs_second_person(ChangeKind.POLICY, portfolio):
+        direct_change_check(effective_from)
+        return policy_update(portfolio, actor=actor, reason=reason, **changes)
+    change = _checked_change(portfolio, changes)
+    if change.is_empty:
+        return change.policy
+    draft = change_draft(
+        ChangeKind.POLICY,
+        portfolio=portfolio,
+        payload=change.changed,
+        before=change.before,
+        actor=actor,
+        reason=reason,
+        effective_from=effective_from,
+    )
+    return change_request(draft, actor=actor)
+
+
+@transaction.atomic
+def policy_update(
+    portfolio: Portfolio,
+    *,
+    actor: Actor = None,
+    reason: str = "",
+    approved: ChangeRequest | None = None,
+    **changes: Any,
+) -> RebalancingPolicy:
     """Set fields of a portfolio's policy, which begins with the defaults. Raises ValidationError.
 
-    Values that stand there already change nothing.
+    Values that stand there already change nothing. Under the two-person rule only an approved request may.
     """
-    editable = {field.name for field in RebalancingPolicy._meta.fields} - UNEDITABLE_FIELDS
-    unknown = changes.keys() - editable
-    if unknown:
-        raise TypeError(f"a policy has no editable {', '.join(sorted(unknown))}")
     lock_rows(Portfolio, [portfolio.pk])
-    stored = RebalancingPolicy.objects.filter(portfolio=portfolio).first()
-    policy = stored or RebalancingPolicy(portfolio=portfolio, version=0)
-    changed = {
-        name: value for name, value in changes.items() if stored is None or getattr(stored, name) != value
-    }
-    if stored is not None and not changed:
+    policy, before, changed = change = _checked_change(portfolio, changes)
+    if change.is_empty:
         return policy
-    before = {name: getattr(stored, name) for name in changed} if stored else None
-    for name, value in changed.items():
-        setattr(policy, name, value)
+    second_person_check(ChangeKind.POLICY, portfolio, approved)
     policy.version += 1
-    policy.full_clean()
     policy.save()
     mark_targets_changed(portfolio)
     audit_append(
@@ -47,5 +127,59 @@ def policy_update(portfolio: Portfolio, *, actor: Actor = None, **changes: Any) 
         portfolio=portfolio,
         before=before,
         after={name: getattr(policy, name) for name in changed},
+        reason=reason,
     )
     return policy
+
+
+def _checked_change(portfolio: Portfolio, changes: dict[str, Any]) -> _Change:
+    editable = {field.name for field in RebalancingPolicy._meta.fields} - UNEDITABLE_FIELDS
+    unknown = changes.keys() - editable
+    if unknown:
+        raise TypeError(f"a policy has no editable {', '.join(sorted(unknown))}")
+    stored = RebalancingPolicy.objects.filter(portfolio=portfolio).first()
+    policy = stored or RebalancingPolicy(portfolio=portfolio, version=0)
+    changed = {
+        name: value for name, value in changes.items() if stored is None or getattr(stored, name) != value
+    }
+    before = {name: getattr(stored, name) for name in changed} if stored else None
+    for name, value in changed.items():
+        setattr(policy, name, value)
+    if stored is None or changed:
+        policy.clean_fields()
+        _check_ranges(policy)
+        policy.full_clean()
+    return _Change(policy, before, changed)
+
+
+def _check_ranges(policy: RebalancingPolicy) -> None:
+    """Raises ValidationError, by field."""
+    errors = {}
+    for names, is_inside, rule in (
+        (RATES, lambda value: 0 <= value < 1, "must be from 0 to below 1"),
+        (SHARES, lambda value: 0 <= value <= 1, "must be from 0 to 1"),
+        (AMOUNTS, lambda value: value >= 0, "must not be negative"),
+        (PERCENTAGES, lambda value: 0 <= value <= WHOLE, "must be from 0 to 100"),
+        (COUNTS, lambda value: value >= 1, "must be at least 1"),
+    ):
+        for name in names:
+            value = getattr(policy, name)
+            if value is not None and not is_inside(value):
+                errors[name] = f"{value}: {rule}"
+    if errors:
+        raise ValidationError(errors)
+
+
+def policy_read(portfolio: Portfolio, payload: dict[str, Any]) -> dict[str, Any] | None:
+    """What stands in the fields that a request names; None without a policy."""
+    policy = RebalancingPolicy.objects.filter(portfolio=portfolio).first()
+    return {name: getattr(policy, name) for name in payload} if policy else None
+
+
+def policy_apply(portfolio: Portfolio, request: ChangeRequest) -> None:
+    changes = {
+        name: column_value(RebalancingPolicy, name, stored) for name, stored in request.payload.items()
+    }
+    policy_update(
+        portfolio, actor=request.requested_by, reason=applied_reason(request), approved=request, **changes
+    )

@@ -7,12 +7,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from django.conf import settings
 from django.db.models import Model
 
 from analytics.models import AnalyticsRun, PortfolioPerformanceHistory, PortfolioRiskMetrics
 from analytics.selectors.portfolio_panels import PanelFault, PortfolioPanel, portfolio_panels
 from analytics.services import (
     allocation_analysis,
+    approvals,
     benchmarks,
     rebalancing_events,
     risk_metrics,
@@ -123,16 +125,18 @@ def _write_panels(
     if "benchmarks" in sections:
         written[benchmarks.TABLE] = benchmarks.benchmarks_write(run, latest)
     if "rebalancing" in sections:
-        counts: Counter[str] = Counter()
-        for panel in latest:
-            counts.update(_propose(run, panel, issues))
-        written |= counts
+        written |= _propose(run, latest, issues)
     return written
 
 
-def _propose(run: AnalyticsRun, panel: PortfolioPanel, issues: list[str]) -> dict[str, int]:
-    state = allocation_analysis.allocation_analyse(panel)
-    drifted = allocation_analysis.drift_write(run, state, panel.last_hash)
-    outcome = rebalancing_events.event_propose_if_due(run, state)
-    issues += [f"{panel.portfolio.code}: {problem}" for problem in outcome.problems]
-    return {allocation_analysis.TABLE: drifted, rebalancing_events.TABLE: outcome.created}
+def _propose(run: AnalyticsRun, panels: Sequence[PortfolioPanel], issues: list[str]) -> dict[str, int]:
+    states = allocation_analysis.allocations_analyse(panels)
+    hashes = [panel.last_hash for panel in panels]
+    drifted = allocation_analysis.drifts_write(run, list(zip(states, hashes, strict=True)))
+    outcomes = rebalancing_events.events_propose_if_due(run, states)
+    for state, outcome in zip(states, outcomes, strict=True):
+        issues += [f"{state.portfolio.code}: {problem}" for problem in outcome.problems]
+    if settings.AUTOMATIC_APPROVAL:
+        approvals.events_approve_automatically(run, [state.portfolio.pk for state in states])
+    created = sum(outcome.created for outcome in outcomes)
+    return {allocation_analysis.TABLE: drifted, rebalancing_events.TABLE: created}

@@ -1,6 +1,7 @@
-"""Rebalancing events: proposals that are stored, and what becomes of them."""
+"""Rebalancing events: proposals that are stored. What becomes of them is in `event_moves` and around it."""
 
 import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -8,39 +9,31 @@ from typing import Any
 from django.db import transaction
 
 from analytics.calculations.constants import ENGINE_VERSION
+from analytics.calculations.rebalancing_check import check_trades
 from analytics.models import (
     AnalyticsRun,
-    EventStatus,
-    EventType,
-    RebalanceFrequency,
-    RebalanceMode,
+    ProposalGear,
+    ProposalVersion,
     RebalancingEvent,
-    RebalancingPolicy,
+    TradingRestriction,
 )
 from analytics.models.rebalancing import OPEN_STATUSES
-from analytics.services.allocation_analysis import AllocationState
-from analytics.services.rebalancing_recommendation import Recommendation, recommendation_for
+from analytics.selectors.restrictions import restrictions_of
+from analytics.services import proposal_documents as documents
+from analytics.services.allocation_analysis import AllocationState, decision_day
+from analytics.services.event_expiry import events_expire as events_expire
+from analytics.services.rebalancing_recommendation import Recommendation, Solver, recommendations_for
+from analytics.services.trading_limits import restriction_faults
+from analytics.services.triggers import Trigger as Trigger
+from analytics.services.triggers import triggers_due
 from portfolio_site.kernel import clock
-from portfolio_site.kernel.canonical import decimal_text, sha256_of
+from portfolio_site.kernel.canonical import decimal_text
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.models import Portfolio
-from portfolios.services.audit import Actor, audit_append
+from portfolios.services.audit import Actor, AuditRow, audit_append_many
 
 TABLE = RebalancingEvent._meta.db_table
-MONTHS_BETWEEN = {
-    RebalanceFrequency.MONTHLY: 1,
-    RebalanceFrequency.QUARTERLY: 3,
-    RebalanceFrequency.SEMIANNUAL: 6,
-    RebalanceFrequency.ANNUAL: 12,
-}
-
-
-@dataclass(frozen=True)
-class Trigger:
-    """Why a proposal is made now, with the evidence."""
-
-    event_type: EventType
-    evidence: dict[str, Any]
+OBJECT_TYPE = "rebalancing_event"
 
 
 @dataclass(frozen=True)
@@ -49,22 +42,48 @@ class ProposalOutcome:
     problems: list[str] = field(default_factory=list)
 
 
+class ProposalFault(ValueError):
+    """A proposal that breaks a rule and is therefore not stored; the text names the rules."""
+
+
 def event_propose_if_due(run: AnalyticsRun, state: AllocationState) -> ProposalOutcome:
-    """Store a proposal when the policy's trigger has fired and none is open for the portfolio."""
-    if not state.has_targets or _open_event(state.portfolio):
-        return ProposalOutcome()
-    if state.value is None or state.cash is None:
-        return ProposalOutcome(problems=[f"no proposal: {reason}" for reason in state.reasons])
-    trigger = _trigger(state)
-    if trigger is None:
-        return ProposalOutcome()
-    recommendation = recommendation_for(state)
-    if recommendation.status == "blocked":
-        return ProposalOutcome(problems=[f"no proposal: {reason}" for reason in recommendation.reasons])
-    if recommendation.status != "ready" or _decided_already(recommendation):
-        return ProposalOutcome()
-    event_propose(recommendation, trigger, run=run)
-    return ProposalOutcome(created=1)
+    """Store a proposal when a trigger has fired; where one is open already the trigger joins it."""
+    return events_propose_if_due(run, [state])[0]
+
+
+def events_propose_if_due(
+    run: AnalyticsRun,
+    states: Sequence[AllocationState],
+    *,
+    gear: str = ProposalGear.EXACT,
+    solve_many: Solver | None = None,
+) -> list[ProposalOutcome]:
+    """The same for several portfolios, whose outcomes come in their order; read and stored together."""
+    opened = _open_events(state.portfolio.pk for state in states)
+    problems: dict[int, list[str]] = {state.portfolio.pk: [] for state in states}
+    created: set[int] = set()
+    with_targets = [state for state in states if state.has_targets]
+    valued = [state for state in with_targets if state.value is not None and state.cash is not None]
+    for state in with_targets:
+        if state not in valued and state.portfolio.pk not in opened:
+            problems[state.portfolio.pk] = [f"no proposal: {reason}" for reason in state.reasons]
+    fired = {pk: triggers for pk, triggers in triggers_due(valued).items() if triggers}
+    for portfolio_id in fired.keys() & opened.keys():
+        triggers_join(opened[portfolio_id], _new_kinds(opened[portfolio_id], fired[portfolio_id]), run=run)
+    due = [state for state in valued if state.portfolio.pk in fired.keys() - opened.keys()]
+    ready = []
+    for found in recommendations_for(due, gear=gear, solve_many=solve_many):
+        if found.is_storable:
+            ready.append(found)
+        elif found.status == "blocked" and documents.COST not in found.codes:
+            problems[found.portfolio.pk] = [f"no proposal: {reason}" for reason in found.reasons]
+    decided = _decided_hashes(ready)
+    new = [found for found in ready if (found.portfolio.pk, found.proposal_hash) not in decided]
+    for event in events_propose([(found, fired[found.portfolio.pk]) for found in new], run=run):
+        created.add(event.portfolio_id)
+    return [
+        ProposalOutcome(int(state.portfolio.pk in created), problems[state.portfolio.pk]) for state in states
+    ]
 
 
 def event_propose(
@@ -74,177 +93,236 @@ def event_propose(
     actor: Actor = None,
     run: AnalyticsRun | None = None,
 ) -> RebalancingEvent:
-    """Store a recommendation as a pending event; one that is open already is returned as it is."""
-    state, proposal = recommendation.state, recommendation.proposal
-    if recommendation.status != "ready" or state is None or proposal is None:
-        raise ValueError(f"{recommendation.portfolio.code}: only a proposal that is ready can be stored")
-    with transaction.atomic():
-        lock_rows(Portfolio, [state.portfolio.pk])
-        opened = _open_event(state.portfolio)
-        if opened is not None:
-            return opened
-        now = clock.now()
-        content = recommendation.as_json()
-        event = RebalancingEvent.objects.create(
-            portfolio=state.portfolio,
-            event_type=trigger.event_type,
-            mode=recommendation.mode,
-            valuation_date=state.day,
-            trigger=trigger.evidence,
-            pre_state=_pre_state(state),
-            actions=content["actions"],
-            outcomes=[_outcome(outcome) for outcome in recommendation.outcomes],
-            proposal_hash=proposal_hash(recommendation),
-            estimated_cost=proposal.cost,
-            turnover=float(proposal.turnover),
-            drift_before=float(proposal.drift_before),
-            drift_after=None if proposal.drift_after is None else float(proposal.drift_after),
-            tracking_distance=float(proposal.tracking_distance_after),
-            optimality_gap=proposal.gap,
-            requested_by=actor if actor is not None and actor.is_authenticated else None,
-            created_at=now,
-            expires_at=now + dt.timedelta(hours=state.policy.expiry_hours),
-            run=run,
-            engine_version=ENGINE_VERSION,
-        )
-        audit_append(
-            action="rebalancing.proposed",
-            object_type="rebalancing_event",
-            object_id=event.pk,
-            actor=actor,
-            portfolio=state.portfolio,
-            after={
-                "proposal_hash": event.proposal_hash,
-                "trigger": trigger.evidence,
-                "actions": event.actions,
-            },
-            reason=f"{trigger.event_type} trigger",
-        )
-    return event
+    """Store a recommendation as a pending event; one that is open already is joined by the trigger.
+
+    Raises ValueError for what is not ready, and ProposalFault for what breaks a rule.
+    """
+    return events_propose([(recommendation, [trigger])], actor=actor, run=run)[0]
 
 
-def events_expire() -> int:
-    """Close pending and approved events that have outlived their policy; return how many."""
-    due = RebalancingEvent.objects.filter(
-        status__in=[EventStatus.PENDING, EventStatus.APPROVED], expires_at__lte=clock.now()
+@transaction.atomic
+def events_propose(
+    proposals: Sequence[tuple[Recommendation, Sequence[Trigger]]],
+    *,
+    actor: Actor = None,
+    run: AnalyticsRun | None = None,
+) -> list[RebalancingEvent]:
+    """Store several recommendations, each of another portfolio, with what triggered them, all or none."""
+    for found, _ in proposals:
+        if not found.is_storable or found.state is None or found.proposal is None:
+            raise ValueError(f"{found.portfolio.code}: only a proposal that is ready can be stored")
+    portfolios = [found.portfolio.pk for found, _ in proposals]
+    lock_rows(Portfolio, portfolios)
+    opened = _open_events(portfolios)
+    new = [(found, triggers) for found, triggers in proposals if found.portfolio.pk not in opened]
+    _check_rules([found for found, _ in new])
+    events = RebalancingEvent.objects.bulk_create(
+        _event(found, triggers, actor, run) for found, triggers in new
     )
-    expired = 0
-    for event in due.select_related("portfolio"):
-        with transaction.atomic():
-            # Conditional: an event that was approved or executed a moment ago keeps what it became.
-            closed = RebalancingEvent.objects.filter(
-                pk=event.pk, status=event.status, expires_at__lte=clock.now()
-            ).update(status=EventStatus.EXPIRED)
-            if closed:
-                audit_append(
-                    action="rebalancing.expired",
-                    object_type="rebalancing_event",
-                    object_id=event.pk,
-                    portfolio=event.portfolio,
-                    before={"status": event.status},
-                    after={"status": EventStatus.EXPIRED},
-                )
-        expired += closed
-    return expired
+    versions_store([(event, found) for event, (found, _) in zip(events, new, strict=True)], actor=actor)
+    audit_append_many([_proposed_row(event, actor) for event in events])
+    for found, triggers in proposals:
+        if found.portfolio.pk in opened:
+            triggers_join(opened[found.portfolio.pk], triggers, actor=actor, run=run)
+    stored = opened | {event.portfolio_id: event for event in events}
+    return [stored[portfolio_id] for portfolio_id in portfolios]
 
 
-def proposal_hash(recommendation: Recommendation) -> str:
-    """Over everything that was decided on: holdings, prices, targets, policy and the trades themselves."""
-    if recommendation.state is None:
-        raise ValueError("a recommendation without a state has no hash")
-    policy = recommendation.state.policy
-    return sha256_of(
+@transaction.atomic
+def triggers_join(
+    event: RebalancingEvent,
+    triggers: Sequence[Trigger],
+    *,
+    actor: Actor = None,
+    run: AnalyticsRun | None = None,
+) -> None:
+    """Note with an open event what else would have given rise to it."""
+    if not triggers:
+        return
+    lock_rows(Portfolio, [event.portfolio_id])
+    lock_rows(RebalancingEvent, [event.pk])
+    event.refresh_from_db(fields=["joined_triggers", "status"])
+    if event.status not in OPEN_STATUSES:
+        return
+    joined = [
         {
-            "inputs": _pre_state(recommendation.state),
-            "policy": {name: getattr(policy, name) for name in _POLICY_FIELDS},
-            "rules": vars(recommendation.rules) if recommendation.rules else None,
-            "proposal": recommendation.as_json(),
-            "engine_version": ENGINE_VERSION,
+            "event_type": str(trigger.event_type),
+            "evidence": trigger.evidence,
+            "joined_at": clock.now().isoformat(),
+            "run": run.pk if run else None,
         }
-    )
-
-
-_POLICY_FIELDS = tuple(
-    policy_field.attname for policy_field in RebalancingPolicy._meta.fields if policy_field.attname != "id"
-)
-
-
-def _open_event(portfolio: Portfolio) -> RebalancingEvent | None:
-    return RebalancingEvent.objects.filter(portfolio=portfolio, status__in=OPEN_STATUSES).first()
-
-
-def _decided_already(recommendation: Recommendation) -> bool:
-    """The very same proposal was stored before: it was rejected, cancelled or has expired."""
-    return RebalancingEvent.objects.filter(
-        portfolio=recommendation.portfolio, proposal_hash=proposal_hash(recommendation)
-    ).exists()
-
-
-def _trigger(state: AllocationState) -> Trigger | None:
-    if state.policy.mode == RebalanceMode.BANDS:
-        return _threshold_trigger(state)
-    if state.policy.mode in (RebalanceMode.INVEST_CASH, RebalanceMode.RAISE_CASH):
-        return _cash_trigger(state)
-    return _scheduled_trigger(state)
-
-
-def _threshold_trigger(state: AllocationState) -> Trigger | None:
-    if not state.breaches:
-        return None
-    evidence = [
-        {
-            "symbol": line.asset.symbol,
-            "weight": f"{line.weight:.6f}",
-            "target": decimal_text(line.target),
-            "lower": decimal_text(line.band.lower),
-            "upper": decimal_text(line.band.upper),
-            "price": decimal_text(line.price or Decimal(0)),
-        }
-        for line in state.breaches
+        for trigger in triggers
     ]
-    return Trigger(EventType.THRESHOLD, {"date": state.day.isoformat(), "breaches": evidence})
-
-
-def _cash_trigger(state: AllocationState) -> Trigger | None:
-    policy, value, cash = state.policy, state.value or Decimal(0), state.cash or Decimal(0)
-    wanted = max(policy.cash_reserve, value * policy.cash_target_percentage / 100)
-    excess = cash - wanted
-    investing = policy.mode == RebalanceMode.INVEST_CASH
-    if (excess if investing else -excess) <= max(policy.minimum_trade, Decimal(0)):
-        return None
-    evidence = {
-        "date": state.day.isoformat(),
-        "cash": f"{cash:.2f}",
-        "wanted": f"{wanted:.2f}",
-        "excess": f"{excess:.2f}",
-    }
-    return Trigger(EventType.CASH_FLOW, evidence)
-
-
-def _scheduled_trigger(state: AllocationState) -> Trigger | None:
-    """Due once in every period of the most frequent schedule among the lines."""
-    frequencies = {line.allocation.rebalance_frequency for line in state.lines if line.allocation}
-    starts = [_period_start(frequency, state.day) for frequency in frequencies]
-    start = max((day for day in starts if day is not None), default=None)
-    if start is None:
-        return None
-    scheduled = RebalancingEvent.objects.filter(
-        portfolio=state.portfolio, event_type=EventType.SCHEDULED, valuation_date__gte=start
+    before = len(event.joined_triggers)
+    event.joined_triggers = event.joined_triggers + joined
+    event.save(update_fields=["joined_triggers"])
+    audit_append_many(
+        [
+            AuditRow(
+                "rebalancing.trigger_joined",
+                OBJECT_TYPE,
+                event.pk,
+                actor,
+                event.portfolio,
+                {"joined": before},
+                {"joined": before + 1 + place, "trigger": entry},
+                f"{entry['event_type']} trigger",
+            )
+            for place, entry in enumerate(joined)
+        ]
     )
-    if scheduled.exists():
-        return None
-    return Trigger(EventType.SCHEDULED, {"date": state.day.isoformat(), "period_start": start.isoformat()})
 
 
-def _period_start(frequency: str, day: dt.date) -> dt.date | None:
-    if frequency == RebalanceFrequency.DAILY:
-        return day
-    if frequency == RebalanceFrequency.WEEKLY:
-        return day - dt.timedelta(days=day.weekday())
-    months = MONTHS_BETWEEN.get(RebalanceFrequency(frequency))
-    if months is None:
-        return None
-    return day.replace(month=(day.month - 1) // months * months + 1, day=1)
+def version_store(
+    event: RebalancingEvent, recommendation: Recommendation, *, actor: Actor, reason: str = ""
+) -> ProposalVersion:
+    """Keep the event's present version of its proposal with all that it was made from."""
+    return versions_store([(event, recommendation)], actor=actor, reason=reason)[0]
+
+
+def versions_store(
+    proposals: Iterable[tuple[RebalancingEvent, Recommendation]], *, actor: Actor, reason: str = ""
+) -> list[ProposalVersion]:
+    return ProposalVersion.objects.bulk_create(
+        ProposalVersion(
+            event=event,
+            version=event.version,
+            inputs=found.inputs,
+            proposal=found.document,
+            proposal_hash=found.proposal_hash,
+            created_by_id=_person(actor),
+            created_at=clock.now(),
+            reason=reason,
+        )
+        for event, found in proposals
+    )
+
+
+def proposal_fields(recommendation: Recommendation) -> dict[str, Any]:
+    """What an event says of its proposal, by column. Raises ValueError for what cannot be stored."""
+    state, proposal, document = recommendation.state, recommendation.proposal, recommendation.document
+    if not recommendation.is_storable or state is None or proposal is None:
+        raise ValueError(f"{recommendation.portfolio.code}: only a proposal that is ready can be stored")
+    _check_rules([recommendation])
+    return _fields(recommendation, state, document)
+
+
+def _fields(
+    recommendation: Recommendation, state: AllocationState, document: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "mode": recommendation.mode,
+        "valuation_date": state.day,
+        "pre_state": _pre_state(state),
+        "actions": document["actions"],
+        "outcomes": document["outcomes"],
+        "proposal_hash": recommendation.proposal_hash,
+        "estimated_cost": Decimal(document["cost"]),
+        "estimated_tax": recommendation.tax,
+        "turnover": _number(document["turnover"]),
+        "drift_before": _number(document["drift_before"]),
+        "drift_after": _number(document["drift_after"]),
+        "tracking_distance": _number(document["tracking_distance"]),
+        "optimality_gap": _number(document["gap"]),
+        "distance_bound": _number(document["distance_bound"]),
+        "gear": document["gear"],
+        "warnings": document["warnings"],
+        "needs_review": document["needs_review"],
+        "engine_version": ENGINE_VERSION,
+    }
+
+
+def _event(
+    found: Recommendation, triggers: Sequence[Trigger], actor: Actor, run: AnalyticsRun | None
+) -> RebalancingEvent:
+    if found.state is None:
+        raise ValueError("a recommendation without a state cannot be stored")
+    now, first = clock.now(), triggers[0]
+    return RebalancingEvent(
+        portfolio=found.portfolio,
+        event_type=first.event_type,
+        trigger=first.evidence,
+        joined_triggers=[
+            {
+                "event_type": str(trigger.event_type),
+                "evidence": trigger.evidence,
+                "joined_at": now.isoformat(),
+                "run": run.pk if run else None,
+            }
+            for trigger in triggers[1:]
+        ],
+        requested_by_id=_person(actor),
+        created_at=now,
+        expires_at=now + dt.timedelta(hours=found.state.policy.expiry_hours),
+        run=run,
+        **_fields(found, found.state, found.document),
+    )
+
+
+def _proposed_row(event: RebalancingEvent, actor: Actor) -> AuditRow:
+    return AuditRow(
+        "rebalancing.proposed",
+        OBJECT_TYPE,
+        event.pk,
+        actor,
+        event.portfolio,
+        None,
+        {
+            "proposal_hash": event.proposal_hash,
+            "trigger": event.trigger,
+            "joined_triggers": event.joined_triggers,
+            "actions": event.actions,
+        },
+        f"{event.event_type} trigger",
+    )
+
+
+def _check_rules(recommendations: Sequence[Recommendation]) -> None:
+    """Hold what is to be stored against its rules once more, and against the restrictions of this moment."""
+    days = {
+        found.portfolio.pk: decision_day(found.state.day)
+        for found in recommendations
+        if found.state is not None
+    }
+    in_force = restrictions_of(days)
+    for found in recommendations:
+        faults = _faults(found, in_force[found.portfolio.pk])
+        if faults:
+            raise ProposalFault(f"{found.portfolio.code}: {'; '.join(faults)}")
+
+
+def _faults(found: Recommendation, restrictions: Sequence[TradingRestriction]) -> list[str]:
+    if found.state is None or found.proposal is None:
+        return ["there is no proposal"]
+    trades = found.proposal.trades
+    rules = documents.searched_rules(documents.rules_of(found.inputs))
+    faults = check_trades(documents.lines_of(found.inputs), rules, trades)
+    state = _with_restrictions(found.state, restrictions)
+    return faults + restriction_faults(state, [(found.assets[trade.symbol], trade) for trade in trades])
+
+
+def _with_restrictions(state: AllocationState, restrictions: Sequence[TradingRestriction]) -> AllocationState:
+    return AllocationState(**{**vars(state), "restrictions": tuple(restrictions)})
+
+
+def _open_events(portfolio_ids: Iterable[int]) -> dict[int, RebalancingEvent]:
+    rows = RebalancingEvent.objects.filter(portfolio__in=list(portfolio_ids), status__in=OPEN_STATUSES)
+    return {event.portfolio_id: event for event in rows.select_related("portfolio")}
+
+
+def _new_kinds(event: RebalancingEvent, triggers: Sequence[Trigger]) -> list[Trigger]:
+    """A trigger that fires every night is noted once."""
+    known = {event.event_type} | {entry["event_type"] for entry in event.joined_triggers}
+    return [trigger for trigger in triggers if trigger.event_type not in known]
+
+
+def _decided_hashes(recommendations: Sequence[Recommendation]) -> set[tuple[int, str]]:
+    """The very same proposals that were stored before: rejected, cancelled or expired."""
+    hashes = [found.proposal_hash for found in recommendations]
+    rows = RebalancingEvent.objects.filter(
+        portfolio__in=[found.portfolio.pk for found in recommendations], proposal_hash__in=hashes
+    )
+    return set(rows.values_list("portfolio_id", "proposal_hash"))
 
 
 def _pre_state(state: AllocationState) -> dict[str, Any]:
@@ -272,16 +350,12 @@ def _pre_state(state: AllocationState) -> dict[str, Any]:
     }
 
 
-def _outcome(outcome: Any) -> dict[str, Any]:
-    return {
-        "symbol": outcome.symbol,
-        "target": _text(outcome.target * 100),
-        "weight_before": _text(round(outcome.weight_before * 100, 6)),
-        "weight_after": _text(round(outcome.weight_after * 100, 6)),
-        "side": outcome.trade.side if outcome.trade else None,
-        "quantity": _text(outcome.trade.quantity) if outcome.trade else None,
-        "reason": outcome.reason,
-    }
+def _person(actor: Actor) -> int | None:
+    return actor.pk if actor is not None and actor.is_authenticated else None
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)
 
 
 def _text(value: Decimal | None) -> str | None:

@@ -4,27 +4,52 @@ Nothing is stored here. `rebalancing_events` stores what is to be approved.
 """
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal, localcontext
+from math import sqrt
+from typing import Any, cast
 
 from django.conf import settings
 
-from analytics.calculations.drift import band_destination
-from analytics.calculations.rebalancing import Line, Outcome, Proposal, Rules, Trade, propose
-from analytics.models import RebalanceMode, RebalancingPolicy
+from analytics.calculations.constants import ENGINE_VERSION
+from analytics.calculations.drift import Destination, band_destination
+from analytics.calculations.rebalancing import Gear, Line, Mode, Outcome, Proposal, Rules, Trade, propose
+from analytics.models import ProposalGear, RebalanceMode, RebalancingPolicy, TradingRestriction
 from analytics.selectors.portfolio_panels import PanelFault, portfolio_panels
-from analytics.services.allocation_analysis import AllocationLine, AllocationState, allocation_analyse
+from analytics.services import proposal_documents as documents
+from analytics.services.allocation_analysis import (
+    WORKING_DIGITS,
+    AllocationLine,
+    AllocationState,
+    allocation_analyse,
+)
+from analytics.services.tax_review import TaxedTrade, TaxReview, tax_reviews
+from analytics.services.trading_limits import (
+    LineLimits,
+    contradictions,
+    freed_by_groups,
+    groups_of,
+    limits_of,
+)
 from portfolio_site.kernel import clock
 from portfolio_site.kernel.canonical import decimal_text
 from portfolios.models import Portfolio
 from portfolios.selectors.market_data import latest_trading_day
 
 PERCENT = Decimal(100)
+NOTHING = Decimal(0)
 CENT = Decimal("0.01")
 RATIO_PLACES = Decimal("0.00000001")
+IMPACT_DIGITS = Decimal("1e-24")
+# Lines without a usable price are held; more of the value than this share of it, and nothing is proposed.
+PRICE_GUARD_SHARE_PERCENTAGE = Decimal(5)
+# A price older than this part of the age at which it is stale is worth a look.
+NEARLY_STALE = 0.5
+STORABLE = ("ready", "needs_review")
+UNPUBLISHED_FIELDS = {"id", "portfolio"}
 Number = Callable[[Decimal], Any]
+Solver = Callable[[Sequence[tuple[Sequence[Line], Rules]]], list[Proposal]]
 
 
 @dataclass(frozen=True)
@@ -37,11 +62,30 @@ class PolicyOverrides:
     cash_reserve: Decimal | None = None
     fee_per_trade: Decimal | None = None
     cost_rate: Decimal | None = None
+    minimum_trade_percentage: Decimal | None = None
+    cash_reserve_percentage: Decimal | None = None
+    band_destination: str | None = None
+    inner_band_fraction: Decimal | None = None
+    improvement_share: Decimal | None = None
+    turnover_cap: Decimal | None = None
+    spread_rate: Decimal | None = None
+    impact_coefficient: Decimal | None = None
+    fx_cost_rate: Decimal | None = None
+    cost_limit: Decimal | None = None
+    cost_per_drift: Decimal | None = None
+    lot_method: str | None = None
+    wash_sale_mode: str | None = None
+    short_term_tax_rate: Decimal | None = None
+    long_term_tax_rate: Decimal | None = None
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What is recommended for one portfolio on one day. status: ready, in_balance or blocked."""
+    """What is recommended for one portfolio on one day.
+
+    status: ready, needs_review (ready, but with warnings), in_balance or blocked. `inputs`, `document`: the
+    same as plain documents, of which the second follows from the first.
+    """
 
     portfolio: Portfolio
     day: dt.date | None
@@ -51,6 +95,14 @@ class Recommendation:
     rules: Rules | None = None
     proposal: Proposal | None = None
     reasons: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    inputs: dict[str, Any] = field(default_factory=dict)
+    document: dict[str, Any] = field(default_factory=dict)
+    assets: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_storable(self) -> bool:
+        return self.status in STORABLE
 
     @property
     def trades(self) -> tuple[Trade, ...]:
@@ -59,6 +111,23 @@ class Recommendation:
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
         return tuple(self.proposal.outcomes) if self.proposal else ()
+
+    @property
+    def warnings(self) -> list[str]:
+        return list(self.document.get("warnings", []))
+
+    @property
+    def tax(self) -> Decimal | None:
+        """None where it is unknown, or nothing is proposed."""
+        tax = self.document.get("tax")
+        return None if tax is None else Decimal(tax)
+
+    @property
+    def proposal_hash(self) -> str:
+        """Over everything that was decided on and the decision itself."""
+        if not self.document:
+            raise ValueError("a recommendation without a proposal has no hash")
+        return documents.document_hash(self.inputs, self.document)
 
     def as_json(self, number: Number = str) -> dict[str, Any]:
         """The published form; `number` says how numbers are written (text, or float for the command line)."""
@@ -73,7 +142,10 @@ class Recommendation:
             return number(Decimal(decimal_text(value)))
 
         found = self.proposal
-        reason_of = {outcome.symbol: outcome.reason for outcome in self.outcomes}
+        outcomes = {outcome["asset"]: outcome for outcome in self.document.get("outcomes", [])}
+        reason_of = {name: outcomes[asset]["reason"] for name, asset in self.assets.items()}
+        skipped = [(o.symbol, reason_of[o.symbol]) for o in self.outcomes if o.trade is None]
+        skipped += [(o["symbol"], o["reason"]) for o in self.inputs.get("left_out", [])]
         return {
             "portfolio": self.portfolio.code,
             "date": self.day.isoformat() if self.day else None,
@@ -87,6 +159,7 @@ class Recommendation:
             "drift_before": ratio(self.state.drift if self.state else None),
             "drift_after": ratio(found.drift_after if found else None),
             "estimated_cost": money(found.cost if found else None),
+            "estimated_tax": money(self.tax),
             "actions": [
                 {
                     "symbol": trade.symbol,
@@ -99,59 +172,329 @@ class Recommendation:
                 }
                 for trade in self.trades
             ],
-            "skipped": [
-                {"symbol": outcome.symbol, "reason": outcome.reason}
-                for outcome in self.outcomes
-                if outcome.trade is None
-            ],
+            "skipped": [{"symbol": symbol, "reason": reason} for symbol, reason in skipped],
             "reasons": list(self.reasons),
+            "reason_codes": list(self.codes),
+            "warnings": self.warnings,
         }
 
 
 def rebalancing_recommend(
-    portfolio: Portfolio, day: dt.date | None = None, overrides: PolicyOverrides | None = None
+    portfolio: Portfolio,
+    day: dt.date | None = None,
+    overrides: PolicyOverrides | None = None,
+    gear: str = ProposalGear.EXACT,
 ) -> Recommendation:
     """Value the portfolio at the end of `day` (default: the latest trading day) and find its best trades."""
-    through = day or latest_trading_day(clock.today())
+    found = portfolio_state(portfolio, day)
+    if isinstance(found, AllocationState):
+        return recommendation_for(found, overrides, gear=gear)
     mode = (overrides.mode if overrides else None) or _mode(portfolio)
+    return replace(found, mode=mode)
+
+
+def portfolio_state(portfolio: Portfolio, day: dt.date | None = None) -> AllocationState | Recommendation:
+    """The portfolio at the end of `day` (default: the latest trading day); or a blocked recommendation."""
+    through = day or latest_trading_day(clock.today())
+    blocked = Recommendation(portfolio, through, "blocked", RebalanceMode.BANDS, codes=(documents.NO_BOOKS,))
     if through is None:
-        return Recommendation(portfolio, None, "blocked", mode, reasons=("there are no prices yet",))
+        return replace(blocked, reasons=("there are no prices yet",), codes=(documents.NO_PRICES,))
     panel = next(portfolio_panels([portfolio], through), None)
     if panel is None:
-        reason = f"no settled transaction up to {through}"
-        return Recommendation(portfolio, through, "blocked", mode, reasons=(reason,))
+        return replace(blocked, reasons=(f"no settled transaction up to {through}",))
     if isinstance(panel, PanelFault):
-        return Recommendation(portfolio, through, "blocked", mode, reasons=(panel.reason,))
+        return replace(blocked, reasons=(panel.reason,))
     if not len(panel.dates):
         reason = f"no trading day between the first transaction and {through}"
-        return Recommendation(portfolio, through, "blocked", mode, reasons=(reason,))
-    return recommendation_for(allocation_analyse(panel), overrides)
+        return replace(blocked, reasons=(reason,))
+    return allocation_analyse(panel)
 
 
-def recommendation_for(state: AllocationState, overrides: PolicyOverrides | None = None) -> Recommendation:
+def recommendation_for(
+    state: AllocationState, overrides: PolicyOverrides | None = None, *, gear: str = ProposalGear.EXACT
+) -> Recommendation:
     """The best trades for a portfolio that has been analysed already."""
-    policy = _with_overrides(state.policy, overrides)
-    blocking = _blocking_reasons(state)
-    if blocking:
+    return recommendations_for([state], overrides, gear=gear)[0]
+
+
+def recommendations_for(
+    states: Sequence[AllocationState],
+    overrides: PolicyOverrides | None = None,
+    *,
+    gear: str = ProposalGear.EXACT,
+    solve_many: Solver | None = None,
+) -> list[Recommendation]:
+    """The best trades for each of several portfolios. `solve_many` solves them together."""
+    cases = [
+        ProposalCase(state, _with_overrides(state.policy, overrides), overrides, gear) for state in states
+    ]
+    waiting = [case for case in cases if not case.refusal]
+    while waiting:
+        solved = (solve_many or _solve_each)([case.problem() for case in waiting])
+        answered = list(zip(waiting, solved, strict=True))
+        reviews = _reviews(answered)
+        waiting = [case for case, found in answered if not case.accept(found, reviews[id(case)])]
+    return [case.recommendation() for case in cases]
+
+
+def _reviews(answered: Sequence[tuple["ProposalCase", Proposal]]) -> dict[int, TaxReview]:
+    """What the tax rules say of each proposal; those of one day are looked up together."""
+    found: dict[int, TaxReview] = {}
+    for day in sorted({case.state.day for case, _ in answered}):
+        cases = [(case, proposal) for case, proposal in answered if case.state.day == day]
+        questions = [
+            (case.state.portfolio, case.policy, case.taxed_trades(proposal)) for case, proposal in cases
+        ]
+        for (case, _), review in zip(cases, tax_reviews(questions, day), strict=True):
+            found[id(case)] = review
+    return found
+
+
+def _solve_each(cases: Sequence[tuple[Sequence[Line], Rules]]) -> list[Proposal]:
+    return [propose(lines, rules) for lines, rules in cases]
+
+
+class ProposalCase:
+    """One portfolio on its way from its state to its recommendation.
+
+    What the review of the sales forbids is barred, and the best trades without it are looked for again.
+    """
+
+    def __init__(
+        self,
+        state: AllocationState,
+        policy: RebalancingPolicy,
+        overrides: PolicyOverrides | None = None,
+        gear: str = ProposalGear.EXACT,
+    ) -> None:
+        self.state, self.policy, self.gear = state, policy, gear
+        self.raise_amount = (overrides.raise_amount if overrides else None) or NOTHING
+        self.barred: dict[tuple[int, str], str] = {}
+        self.proposal: Proposal | None = None
+        self.inputs: dict[str, Any] = {}
+        self.refusal, self.codes = _blocking_reasons(state)
+        self.names = _names(state)
+        if not self.refusal:
+            self.inputs = self._inputs()
+
+    def problem(self) -> tuple[list[Line], Rules]:
+        """Read back from the inputs, so that what is solved is exactly what is kept."""
+        rules = documents.searched_rules(documents.rules_of(self.inputs))
+        return documents.lines_of(self.inputs), rules
+
+    def accept(self, proposal: Proposal, review: TaxReview) -> bool:
+        """Take the proposal, unless the review of its trades forbids one of them that was not barred yet."""
+        sides = {self._asset(trade.symbol): str(trade.side) for trade in proposal.trades}
+        new = {(asset, sides[asset]): why for asset, why in review.blocked.items() if asset in sides}
+        if new.keys() - self.barred.keys():
+            self.barred |= new
+            self.inputs = self._inputs()
+            return False
+        self.inputs["review"] = self._plain_review(review)
+        self.inputs["answer"] = documents.plain_answer(proposal)
+        self.proposal = documents.proposal_of(self.inputs) if self.inputs["answer"] else proposal
+        return True
+
+    def taxed_trades(self, proposal: Proposal) -> list[TaxedTrade]:
+        return [
+            TaxedTrade(self._asset(trade.symbol), trade.side, trade.quantity, trade.price)
+            for trade in proposal.trades
+        ]
+
+    def recommendation(self) -> Recommendation:
+        state, mode = self.state, self.policy.mode
+        if self.refusal or self.proposal is None:
+            return Recommendation(
+                state.portfolio, state.day, "blocked", mode, state,
+                reasons=tuple(self.refusal), codes=tuple(self.codes),
+            )  # fmt: skip
+        document = documents.proposal_document(self.inputs, self.proposal)
         return Recommendation(
-            state.portfolio, state.day, "blocked", policy.mode, state, reasons=tuple(blocking)
+            state.portfolio,
+            state.day,
+            document["status"],
+            mode,
+            state,
+            documents.rules_of(self.inputs),
+            documents.decided(self.inputs, self.proposal)[0],
+            tuple(document["reasons"]),
+            tuple(document["reason_codes"]),
+            self.inputs,
+            document,
+            {name: asset for asset, name in self.names.items() if name in self._solved_names()},
         )
-    rules = Rules(
-        cash=state.cash or Decimal(0),
-        reserve=policy.cash_reserve,
-        minimum_trade=policy.minimum_trade,
-        fee_per_trade=policy.fee_per_trade,
-        cost_rate=policy.cost_rate,
-        mode=policy.mode,  # type: ignore[arg-type]
-        raise_amount=(overrides.raise_amount if overrides else None) or Decimal(0),
-        turnover_cap=policy.turnover_cap,
-    )
-    names = _names(state)
-    proposal = propose([_rebalancing_line(line, names, policy) for line in state.lines], rules)
-    status = "blocked" if proposal.status == "infeasible" else proposal.status
-    return Recommendation(
-        state.portfolio, state.day, status, policy.mode, state, rules, proposal, tuple(proposal.reasons)
-    )
+
+    def _solved_names(self) -> set[str]:
+        return {entry["line"]["symbol"] for entry in self.inputs["lines"]}
+
+    def _asset(self, name: str) -> int:
+        return next(asset for asset, found in self.names.items() if found == name)
+
+    def _plain_review(self, review: TaxReview) -> dict[str, Any]:
+        return {
+            "tax": _text(review.tax),
+            "sales": {
+                self.names[asset]: {
+                    "lots": _texts(sale.lots),
+                    "tax": _text(sale.tax),
+                    "short_gain": _text(sale.short_gain),
+                    "long_gain": _text(sale.long_gain),
+                    "method": sale.method,
+                }
+                for asset, sale in review.sales.items()
+            },
+            "warnings": {self.names[asset]: list(texts) for asset, texts in review.warnings.items()},
+            "reasons": list(review.reasons),
+            "wash_sales": _texts(review.wash_sales),
+        }
+
+    def _inputs(self) -> dict[str, Any]:
+        state, policy = self.state, self.policy
+        with localcontext(prec=WORKING_DIGITS):
+            limits = limits_of(state, policy.mode, self.barred)
+            held_back = {line.asset.pk: reason for line, reason in _unpriced(state)}
+            traded = {
+                line.asset.pk: self.names[line.asset.pk] for line in state.lines if line.price is not None
+            }
+            groups, warnings = groups_of(state, limits, traded, policy.mode)
+            freed = freed_by_groups(state)
+            warnings += [
+                f"{self.names[asset]}: {text}" for asset, limit in limits.items() for text in limit.warnings
+            ]
+            warnings += [
+                f"{self.names[asset]}: {reason}: it is left as it is" for asset, reason in held_back.items()
+            ]
+            entries = [
+                self._entry(line, limits[line.asset.pk], held_back.get(line.asset.pk), line.asset.pk in freed)
+                for line in state.lines
+                if line.price is not None
+            ]
+            left_out = [
+                _left_out(line, held_back[line.asset.pk]) for line in state.lines if line.price is None
+            ]
+            rules = replace(self._rules(), groups=tuple(groups))
+        return {
+            "engine_version": ENGINE_VERSION,
+            "portfolio": {
+                "id": state.portfolio.pk,
+                "code": state.portfolio.code,
+                "base_currency": state.portfolio.base_currency_id,
+                "tax_treatment": state.portfolio.tax_treatment,
+            },
+            "date": state.day.isoformat(),
+            "policy": {
+                column.attname: _plain(getattr(policy, column.attname))
+                for column in RebalancingPolicy._meta.fields
+                if column.name not in UNPUBLISHED_FIELDS
+            },
+            "rules": documents.plain_rules(rules),
+            "lines": entries,
+            "left_out": left_out,
+            "restrictions": [_plain_restriction(restriction) for restriction in state.restrictions],
+            "barred": [[asset, side, reason] for (asset, side), reason in sorted(self.barred.items())],
+            "warnings": warnings,
+            "review": {"tax": "0", "sales": {}, "warnings": {}, "reasons": [], "wash_sales": []},
+            "answer": None,
+        }
+
+    def _rules(self) -> Rules:
+        policy, value = self.policy, self.state.value or NOTHING
+        return Rules(
+            cash=self.state.cash or NOTHING,
+            reserve=_larger(policy.cash_reserve, policy.cash_reserve_percentage, value),
+            minimum_trade=_larger(policy.minimum_trade, policy.minimum_trade_percentage, value),
+            fee_per_trade=policy.fee_per_trade,
+            cost_rate=policy.cost_rate,
+            mode=cast(Mode, str(policy.mode)),
+            raise_amount=self.raise_amount,
+            turnover_cap=policy.turnover_cap,
+            time_limit=float(policy.solver_seconds),
+            improvement_share=policy.improvement_share,
+            gear=cast(Gear, str(self.gear)),
+            proven_lines=policy.proven_lines,
+            cost_limit=policy.cost_limit,
+            cost_per_drift=policy.cost_per_drift,
+        )
+
+    def _entry(
+        self, line: AllocationLine, limits: LineLimits, held_back: str | None, is_freed: bool
+    ) -> dict[str, Any]:
+        """One line with all that it depends on: what is solved, and what explains it."""
+        quote, costs = line.quote, self._cost_rates(line)
+        impact, impact_warning = self._impact(line)
+        barriers = limits.barriers if held_back is None else {"buy": held_back, "sell": held_back}
+        warnings = [impact_warning] if impact_warning else []
+        if quote.age is not None and quote.age > NEARLY_STALE * settings.PRICE_STALE_DAYS:
+            warnings.append(f"the price is {quote.age} days old")
+        solved = self._line(line, limits, held_back is not None, is_freed)
+        solved = replace(solved, cost_rate=sum(costs.values(), NOTHING), impact=impact)
+        return {
+            "line": documents.plain_line(solved),
+            "asset": line.asset.pk,
+            "symbol": line.asset.symbol,
+            "exchange": line.asset.exchange,
+            "sector": line.asset.sector,
+            "currency": line.asset.currency_id,
+            "local_price": _text(quote.local),
+            "price_source": {"bar": quote.bar, "date": quote.bar_date and quote.bar_date.isoformat()},
+            "rate": _text(quote.rate),
+            "rate_date": quote.rate_date and quote.rate_date.isoformat(),
+            "allocation": _plain_allocation(line),
+            "constrained_target": _text(limits.range.clamp(line.target / PERCENT)),
+            "costs": {name: _text(rate) for name, rate in costs.items()},
+            "daily_volatility": None if quote.daily_volatility is None else repr(quote.daily_volatility),
+            "daily_value": None if quote.daily_value is None else repr(quote.daily_value),
+            "barriers": dict(barriers),
+            "applied": list(limits.applied) + ([held_back] if held_back else []),
+            "trade_warnings": warnings,
+        }
+
+    def _cost_rates(self, line: AllocationLine) -> dict[str, Decimal]:
+        is_foreign = line.asset.currency_id != self.state.portfolio.base_currency_id
+        return {
+            "commission": self.policy.cost_rate,
+            "spread": self.policy.spread_rate,
+            "fx": self.policy.fx_cost_rate if is_foreign else NOTHING,
+        }
+
+    def _impact(self, line: AllocationLine) -> tuple[Decimal, str | None]:
+        """What trading an amount a costs by its effect on the price is impact * a * sqrt(a).
+
+        The square-root law: coefficient * daily volatility * sqrt(a / daily traded value), times a.
+        """
+        coefficient, quote = self.policy.impact_coefficient, line.quote
+        if not coefficient:
+            return NOTHING, None
+        if quote.daily_volatility is None or not quote.daily_value:
+            return NOTHING, "market impact unknown: no volume or volatility"
+        impact = float(coefficient) * quote.daily_volatility / sqrt(quote.daily_value)
+        return Decimal(repr(impact)).quantize(IMPACT_DIGITS, rounding=ROUND_CEILING), None
+
+    def _line(self, line: AllocationLine, limits: LineLimits, is_held_back: bool, is_freed: bool) -> Line:
+        weight, drift = line.weight, line.drift
+        if line.price is None or weight is None or drift is None:
+            raise ValueError(f"{line.asset.symbol}: an unpriced line cannot be rebalanced")
+        wanted = band_destination(
+            weight,
+            line.band,
+            cast(Destination, str(self.policy.band_destination)),
+            self.policy.inner_band_fraction,
+        )
+        allowed = limits.range
+        return Line(
+            symbol=self.names[line.asset.pk],
+            quantity=line.quantity,
+            price=line.price,
+            lot=line.asset.lot_size,
+            target=line.target / PERCENT,
+            minimum=None if is_held_back else allowed.minimum,
+            maximum=None if is_held_back else allowed.maximum,
+            may_buy=limits.may_buy and not is_held_back,
+            may_sell=limits.may_sell and not is_held_back,
+            breached=drift.breached or limits.is_outside or is_freed,
+            destination=allowed.clamp(wanted / PERCENT),
+            unassigned=line.allocation is None,
+        )
 
 
 def _mode(portfolio: Portfolio) -> str:
@@ -162,7 +505,7 @@ def _mode(portfolio: Portfolio) -> str:
 def _with_overrides(policy: RebalancingPolicy, overrides: PolicyOverrides | None) -> RebalancingPolicy:
     """A copy that is never saved."""
     changed = RebalancingPolicy(
-        **{field.attname: getattr(policy, field.attname) for field in policy._meta.fields}
+        **{column.attname: getattr(policy, column.attname) for column in policy._meta.fields}
     )
     for option in fields(overrides) if overrides else ():
         value = getattr(overrides, option.name)
@@ -171,17 +514,33 @@ def _with_overrides(policy: RebalancingPolicy, overrides: PolicyOverrides | None
     return changed
 
 
-def _blocking_reasons(state: AllocationState) -> list[str]:
-    reasons = list(state.reasons)
+def _blocking_reasons(state: AllocationState) -> tuple[list[str], list[str]]:
+    """Why nothing can be proposed at all, and the codes of that."""
+    reasons, codes = list(state.reasons), [documents.NO_VALUE] if state.reasons else []
     if not state.has_targets:
         reasons.append("the portfolio has no targets")
+        codes.append(documents.NO_TARGETS)
+    unpriced = _unpriced(state)
+    share = sum((max(line.weight or NOTHING, line.target) for line, _ in unpriced), NOTHING)
+    if share > PRICE_GUARD_SHARE_PERCENTAGE or state.value is None:
+        known = set(reasons)
+        found = [f"{line.asset.symbol}: {reason}" for line, reason in unpriced]
+        reasons += [text for text in found if text not in known]
+        codes += [documents.PRICE_GUARD] if found else []
+    conflicts = contradictions(state)
+    codes += [documents.CONTRADICTION] if conflicts else []
+    return reasons + conflicts, codes
+
+
+def _unpriced(state: AllocationState) -> list[tuple[AllocationLine, str]]:
+    """Lines that the price guard keeps from being traded, and why."""
+    found = []
     for line in state.lines:
-        if line.price is None:
-            if not any(reason.startswith(f"{line.asset.symbol}:") for reason in reasons):
-                reasons.append(f"{line.asset.symbol}: no price in {state.portfolio.base_currency_id}")
+        if line.price is None or line.price <= 0:
+            found.append((line, f"no price in {state.portfolio.base_currency_id}"))
         elif line.price_age is not None and line.price_age > settings.PRICE_STALE_DAYS:
-            reasons.append(f"{line.asset.symbol}: the price is {line.price_age} days old")
-    return reasons
+            found.append((line, f"the price is {line.price_age} days old"))
+    return found
 
 
 def _names(state: AllocationState) -> dict[int, str]:
@@ -195,23 +554,67 @@ def _names(state: AllocationState) -> dict[int, str]:
     }
 
 
-def _rebalancing_line(line: AllocationLine, names: dict[int, str], policy: RebalancingPolicy) -> Line:
-    weight, drift = line.weight, line.drift
-    if line.price is None or weight is None or drift is None:
-        raise ValueError(f"{line.asset.symbol}: an unpriced line cannot be rebalanced")
-    # Where the mode cannot bring a line back inside its limits, it may stay where it is, but not go further.
-    stuck_above = policy.mode == RebalanceMode.INVEST_CASH and weight > line.band.maximum
-    stuck_below = policy.mode == RebalanceMode.RAISE_CASH and weight < line.band.minimum
-    return Line(
-        symbol=names[line.asset.pk],
-        quantity=line.quantity,
-        price=line.price,
-        lot=line.asset.lot_size,
-        target=line.target / PERCENT,
-        minimum=line.band.minimum / PERCENT if line.allocation and not stuck_below else None,
-        maximum=line.band.maximum / PERCENT if line.allocation and not stuck_above else None,
-        may_buy=not stuck_above,
-        may_sell=not stuck_below,
-        breached=drift.breached,
-        destination=band_destination(weight, line.band, policy.band_destination) / PERCENT,  # type: ignore[arg-type]
-    )
+def _larger(amount: Decimal, percentage: Decimal, value: Decimal) -> Decimal:
+    """The larger of an amount and a percentage of the value, in whole cents."""
+    if not percentage:
+        return amount
+    return max(amount, (value * percentage / PERCENT).quantize(CENT, rounding=ROUND_CEILING))
+
+
+def _left_out(line: AllocationLine, reason: str) -> dict[str, Any]:
+    """The outcome of a line that cannot even be weighed."""
+    return {
+        "asset": line.asset.pk,
+        "symbol": line.asset.symbol,
+        "exchange": line.asset.exchange,
+        "sector": line.asset.sector,
+        "target": _text(line.target),
+        "constrained_target": None,
+        "weight_before": _text(line.weight),
+        "weight_after": _text(line.weight),
+        "residual": None if line.weight is None else _text(line.weight - line.target),
+        "side": None,
+        "quantity": None,
+        "rules": [reason],
+        "barrier": reason,
+        "reason": reason,
+    }
+
+
+def _plain_allocation(line: AllocationLine) -> dict[str, Any] | None:
+    if line.allocation is None:
+        return None
+    band = line.band
+    return {
+        "version": line.allocation.version,
+        "target": _text(band.target),
+        "min": _text(band.minimum),
+        "max": _text(band.maximum),
+        "lower": _text(band.lower),
+        "upper": _text(band.upper),
+        "rule": str(band.rule),
+    }
+
+
+def _plain_restriction(restriction: TradingRestriction) -> dict[str, Any]:
+    return {
+        column.attname: _plain(getattr(restriction, column.attname))
+        for column in TradingRestriction._meta.fields
+        if column.name != "created_at"
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return decimal_text(value)
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    return str(value) if isinstance(value, str) else value
+
+
+def _texts(lots: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: _plain(value) for name, value in lot.items()} for lot in lots]
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else decimal_text(value)

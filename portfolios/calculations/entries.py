@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+from portfolios.calculations.lots import NamedLot
+
 # The fixed order within a day: what opens a position comes before what closes one, so that a position may be
 # opened and closed on one day. Corporate actions come before all of them.
 _DAY_ORDER = [
@@ -29,6 +31,7 @@ class Entry:
     settled; None when that is the day of the trade.
     fx_rate: base currency for one unit of `currency`, as booked; None when the day's rate holds.
     counter_amount, counter_currency: what a currency exchange paid.
+    lots: the lots that a sale, cover or transfer out takes; None when the cost method chooses them.
     """
 
     id: int
@@ -45,6 +48,7 @@ class Entry:
     counter_amount: Decimal | None = None
     counter_currency: str | None = None
     settle_date: dt.date | None = None
+    lots: tuple[NamedLot, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,7 @@ class LedgerError(ValueError):
 def day_key(entry: Entry) -> tuple[object, ...]:
     """Sort key within a day: the kind's place, then the contents, and the id among equals.
 
+    Sales that name their lots come before those that take what the cost method leaves them.
     Raises LedgerError for an unknown kind.
     """
     if entry.kind not in _PLACES:
@@ -92,6 +97,7 @@ def day_key(entry: Entry) -> tuple[object, ...]:
     )
     return (
         _PLACES[entry.kind],
+        entry.lots is None,
         entry.kind,
         entry.currency,
         entry.counter_currency or "",

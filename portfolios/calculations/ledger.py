@@ -16,7 +16,14 @@ from portfolios.calculations.entries import (
     position_of,
     signed_amount,
 )
-from portfolios.calculations.lots import EXACT, ZERO, CostMethod, InsufficientLotsError, Lot
+from portfolios.calculations.lots import (
+    EXACT,
+    ZERO,
+    CostMethod,
+    InsufficientLotsError,
+    Lot,
+    NamedLotsError,
+)
 from portfolios.calculations.positions import Positions, Side, cost_of, currency_gain
 from portfolios.calculations.values import Market, PriceOn, RateOn, TradedOn, Value, always_traded
 
@@ -62,6 +69,19 @@ class Unknown:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A sale or cover, and the lots it took.
+
+    entry: its id. proceeds: gross, in base currency, negative for a cover; None when a rate is unknown.
+    """
+
+    entry: int
+    asset: int
+    lots: tuple[Lot, ...]
+    proceeds: Decimal | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayBook:
     """The books at the end of `date`, and the figures of that day, all in base currency but for `cash`.
@@ -75,6 +95,7 @@ class DayBook:
     transfer (market value less book cost), less what left with one.
     net_purchases, asset_income, asset_costs: by asset, what was put into it less what was taken out of it,
     what it paid, and the fees and taxes of its lines; None where that is unknown.
+    closings: the sales and covers of the day, in their order.
     unknown: what is left out of these figures.
     """
 
@@ -97,6 +118,7 @@ class DayBook:
     asset_income: dict[int, Decimal | None]
     asset_costs: dict[int, Decimal | None]
     unknown: tuple[Unknown, ...]
+    closings: tuple[Closing, ...] = ()
 
 
 def book_walk(
@@ -125,7 +147,8 @@ def book_walk(
     ever taken as 1. Gains and cost exclude fees and taxes. Both legs of a currency exchange count as booked
     at one value.
 
-    Raises LedgerError for a sale beyond the holding and for a transaction that lacks what its kind needs.
+    Raises LedgerError for a sale beyond the holding, for one that names lots it cannot take, and for a
+    transaction that lacks what its kind needs.
     """
     market = Market(base_currency, rate, market_price, asset_currencies or {}, names or {}, traded)
     walk = _Walk(market, Positions(cost_method))
@@ -163,6 +186,7 @@ class _Walk:
         self.figures: dict[str, Decimal] = dict.fromkeys(DAY_FIGURES, ZERO)
         self.of_assets: dict[str, dict[int, Decimal | None]] = {name: {} for name in ASSET_FIGURES}
         self.unknown: dict[Unknown, None] = {}
+        self.closings: list[Closing] = []
 
     def close_day(self, day: date) -> DayBook:
         self.positions.refresh()
@@ -175,6 +199,7 @@ class _Walk:
             cash=dict(self.cash),
             lots=dict(self.positions.lots),
             unknown=tuple(self.unknown),
+            closings=tuple(self.closings),
             **figures,
         )
 
@@ -257,6 +282,7 @@ class _Walk:
     def _close(self, entry: Entry, side: Side) -> None:
         closed = self._take_lots(entry, side)
         received, asset = self._receive(entry), position_of(entry)[0]
+        self.closings.append(Closing(entry.id, asset, tuple(closed), received.amount))
         name, currency = self.market.name(asset), self.market.currency_of(asset, entry.currency)
         gain = currency_gain(
             self.market, asset, closed, currency=currency, rate=self._rate_of_sale(entry, currency), name=name
@@ -273,10 +299,13 @@ class _Walk:
     def _take_lots(self, entry: Entry, side: Side) -> list[Lot]:
         asset, quantity = position_of(entry)
         try:
-            return self.positions.close(asset, side, quantity)
+            return self.positions.close(asset, side, quantity, entry.lots)
         except InsufficientLotsError as error:
             name = self.market.name(asset)
             reason = f"{entry.kind} of {error.asked:f} {name}, but only {error.held:f} held"
+            raise LedgerError(entry, reason) from error
+        except NamedLotsError as error:
+            reason = f"{entry.kind} of {quantity:f} {self.market.name(asset)}: {error}"
             raise LedgerError(entry, reason) from error
 
     def _transfer_in(self, entry: Entry) -> None:

@@ -51,6 +51,18 @@ class InsufficientLotsError(ValueError):
         self.asked = asked
 
 
+class NamedLotsError(ValueError):
+    """A sale names lots that it cannot take."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedLot:
+    """Units of one lot that a sale takes, in the shares of the day of the sale; `lot` is Lot.id."""
+
+    lot: int
+    quantity: Decimal
+
+
 def total_quantity(lots: Sequence[Lot]) -> Decimal:
     with localcontext(EXACT):
         return sum((lot.quantity for lot in lots), ZERO)
@@ -109,6 +121,39 @@ def match_lots(lots: Sequence[Lot], quantity: Decimal, method: CostMethod) -> tu
                     closed.append(part)
                 break
         return closed, [lot for lot in left if lot is not None]
+
+
+def take_named_lots(lots: Sequence[Lot], named: Sequence[NamedLot]) -> tuple[list[Lot], list[Lot]]:
+    """Split `lots` into exactly the units that a sale names and what stays, as (closed, left).
+
+    lots: all long or all short. Costs are divided and small rests closed as in `match_lots`. Lots with one id
+    (shares of one purchase that came back by a merger) count as one, the first of them is taken first.
+
+    Raises NamedLotsError for a lot that is named twice, is not open, or holds less.
+    """
+    ids = [part.lot for part in named]
+    if len(set(ids)) < len(ids):
+        raise NamedLotsError("a lot is named twice")
+    closed: list[Lot] = []
+    left = list(lots)
+    for part in named:
+        same = [lot for lot in left if lot.id == part.lot]
+        if not same:
+            raise NamedLotsError(f"lot {part.lot} is not open")
+        if part.quantity <= 0:
+            raise NamedLotsError(f"{part.quantity:f} of lot {part.lot}: must be above 0")
+        try:
+            taken, rest = match_lots(same, part.quantity, "fifo")
+        except InsufficientLotsError as error:
+            raise NamedLotsError(
+                f"{error.asked:f} of lot {part.lot}, which holds only {error.held:f}"
+            ) from error
+        closed += taken
+        left = [lot for lot in left if lot.id != part.lot] + rest
+    places: dict[int, int] = {}
+    for place, lot in enumerate(lots):
+        places.setdefault(lot.id, place)
+    return closed, sorted(left, key=lambda lot: places[lot.id])
 
 
 def split_lots(lots: Sequence[Lot], ratio: Fraction) -> list[Lot]:

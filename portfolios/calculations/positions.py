@@ -5,10 +5,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from portfolios.calculations.lots import (
+    CLOSE_TOLERANCE,
     ZERO,
     CostMethod,
     Lot,
+    NamedLot,
+    NamedLotsError,
     match_lots,
+    take_named_lots,
     total_cost,
     total_local_cost,
     total_quantity,
@@ -44,11 +48,30 @@ class Positions:
         held.sort(key=lambda lot: lot.opened)
         self.touched.add(asset)
 
-    def close(self, asset: int, side: Side, quantity: Decimal) -> list[Lot]:
-        """Take lots out of the books. Raises InsufficientLotsError."""
-        closed, side[asset] = match_lots(side.get(asset, []), quantity, self.method)
+    def close(
+        self, asset: int, side: Side, quantity: Decimal, named: Sequence[NamedLot] | None = None
+    ) -> list[Lot]:
+        """Take lots out of the books: the named ones, else by the method.
+
+        Raises InsufficientLotsError and NamedLotsError.
+        """
+        held = side.get(asset, [])
+        if named is None:
+            closed, side[asset] = match_lots(held, quantity, self.method)
+        else:
+            closed, side[asset] = self._take_named(held, quantity, named)
         self.touched.add(asset)
         return closed
+
+    def _take_named(
+        self, held: Sequence[Lot], quantity: Decimal, named: Sequence[NamedLot]
+    ) -> tuple[list[Lot], list[Lot]]:
+        if self.method == "average":
+            raise NamedLotsError("at average cost a sale cannot name its lots")
+        total = sum((part.quantity for part in named), ZERO)
+        if abs(total - quantity) > CLOSE_TOLERANCE:
+            raise NamedLotsError(f"the named lots add up to {total:f}")
+        return take_named_lots(held, named)
 
     def take(self, asset: int, side: Side) -> list[Lot]:
         """All lots of the asset on one side, out of the books."""

@@ -1,19 +1,22 @@
 """The books of portfolios: their settled transactions and corporate actions, ready to be walked."""
 
 import datetime as dt
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from django.conf import settings
+from django.db.models import TextField
+from django.db.models.functions import Cast
 
 from portfolios.calculations.entries import CorporateAction as BookedAction
 from portfolios.calculations.entries import Entry, unsettled_cash
 from portfolios.calculations.ledger import DayBook, book_walk
-from portfolios.calculations.lots import CostMethod, Lot
+from portfolios.calculations.lots import CostMethod, Lot, NamedLot
 from portfolios.models import Asset, CorporateAction, CorporateActionKind, Portfolio, Transaction
 from portfolios.selectors.market_data import Bars, Series, bars_of, exchange_rates_to
 
@@ -34,6 +37,8 @@ ENTRY_FIELDS = {
     "counter_currency_id": "counter_currency",
     "settle_date": "settle_date",
 }
+# As text, so that the many lines without lots pass no JSON reader.
+LOTS_TEXT = Cast("lots", TextField())
 
 
 @dataclass(frozen=True)
@@ -55,17 +60,26 @@ class BookInputs:
         return currencies | {entry.counter_currency for entry in self.entries if entry.counter_currency}
 
 
-def book_inputs(portfolio_ids: Iterable[int], through: dt.date) -> dict[int, BookInputs]:
-    """Booked transactions up to a day, by trade date, with the corporate actions of what was held."""
+def book_inputs(
+    portfolio_ids: Iterable[int], through: dt.date, *, assets: Iterable[int] | None = None
+) -> dict[int, BookInputs]:
+    """Booked transactions up to a day, by trade date, with the corporate actions of what was held.
+
+    assets: only the transactions of these; None: all.
+    """
     entries: dict[int, list[Entry]] = {portfolio_id: [] for portfolio_id in portfolio_ids}
     rows = (
         Transaction.objects.booked()
         .filter(portfolio__in=list(entries), trade_date__lte=through)
         .order_by("portfolio_id", "trade_date", "id")
     )
+    if assets is not None:
+        rows = rows.filter(asset__in=list(assets))
     names = ENTRY_FIELDS.values()
-    for portfolio_id, *values in rows.values_list("portfolio_id", *ENTRY_FIELDS).iterator(chunk_size=5000):
-        entries[portfolio_id].append(Entry(**dict(zip(names, values, strict=True))))
+    columns = rows.values_list("portfolio_id", LOTS_TEXT, *ENTRY_FIELDS)
+    for portfolio_id, lots, *values in columns.iterator(chunk_size=5000):
+        content = dict(zip(names, values, strict=True))
+        entries[portfolio_id].append(Entry(**content, lots=named_lots(json.loads(lots)) if lots else None))
     traded = {
         portfolio_id: {entry.asset for entry in group if entry.asset is not None}
         for portfolio_id, group in entries.items()
@@ -75,6 +89,11 @@ def book_inputs(portfolio_ids: Iterable[int], through: dt.date) -> dict[int, Boo
         portfolio_id: BookInputs(group, _followed_actions(traded[portfolio_id], actions))
         for portfolio_id, group in entries.items()
     }
+
+
+def named_lots(lots: list[dict[str, Any]] | None) -> tuple[NamedLot, ...] | None:
+    """The column `lots` of a transaction as the books take it; a blank list names none."""
+    return tuple(NamedLot(part["lot"], Decimal(part["quantity"])) for part in lots) if lots else None
 
 
 def actions_of(asset_ids: Iterable[int], through: dt.date | None = None) -> list[BookedAction]:

@@ -4,11 +4,13 @@ import datetime as dt
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Min
 
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.models import ChangeCause, Portfolio, Transaction
+from portfolios.selectors.open_lots import named_lots_fault
 from portfolios.services.audit import Actor, audit_append
 from portfolios.services.staleness import mark_portfolio_stale
 
@@ -23,6 +25,8 @@ EDITABLE_FIELDS = (
     "outflow_timing",
     "valuation_frequency",
     "large_flow_percentage",
+    "household_id",
+    "tax_treatment",
     "owner_id",
 )
 # A change of these changes figures of the past.
@@ -72,7 +76,10 @@ def portfolio_create(
 
 @transaction.atomic
 def portfolio_update(portfolio: Portfolio, *, actor: Actor = None, **changes: Any) -> Portfolio:
-    """Set fields of EDITABLE_FIELDS; what stands there already is no change. Raises ValidationError."""
+    """Set fields of EDITABLE_FIELDS; what stands there already is no change. Raises ValidationError.
+
+    Another cost method is refused where it would take lots that sales of the past name.
+    """
     unknown = changes.keys() - set(EDITABLE_FIELDS)
     if unknown:
         raise TypeError(f"a portfolio has no editable {', '.join(sorted(unknown))}")
@@ -86,6 +93,8 @@ def portfolio_update(portfolio: Portfolio, *, actor: Actor = None, **changes: An
         setattr(portfolio, name, changes[name])
     portfolio.full_clean()
     portfolio.save(update_fields=changed)
+    if "cost_method" in changed:
+        _refuse_broken_lots(portfolio)
     audit_append(
         action="portfolio.changed",
         object_type="portfolio",
@@ -99,6 +108,12 @@ def portfolio_update(portfolio: Portfolio, *, actor: Actor = None, **changes: An
     if FIGURE_FIELDS & set(changed) and first_day is not None:
         mark_portfolio_stale(portfolio, first_day, ChangeCause.PARAMETER)
     return portfolio
+
+
+def _refuse_broken_lots(portfolio: Portfolio) -> None:
+    fault = named_lots_fault(portfolio)
+    if fault is not None:
+        raise ValidationError({"cost_method": f"{portfolio.cost_method}: {fault}"})
 
 
 def first_booked_day(portfolio: Portfolio) -> dt.date | None:

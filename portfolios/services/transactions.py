@@ -18,11 +18,13 @@ from portfolio_site.kernel import clock
 from portfolio_site.kernel.canonical import decimal_text
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.calculations.entries import Entry
+from portfolios.calculations.lots import CLOSE_TOLERANCE
 from portfolios.imports.cells import CellError, Reading, Row
 from portfolios.imports.transactions import TransactionRow, read_transaction
 from portfolios.models import (
     Asset,
     ChangeCause,
+    CostMethod,
     Currency,
     Portfolio,
     PortfolioRole,
@@ -38,6 +40,7 @@ from portfolios.selectors.holdings import (
     shortage,
     shortage_reason,
 )
+from portfolios.selectors.open_lots import named_lots_fault
 from portfolios.selectors.visibility import has_role
 from portfolios.services.audit import Actor, audit_append
 from portfolios.services.staleness import mark_portfolio_stale
@@ -68,9 +71,11 @@ CONTENT = (
     "counter_amount",
     "counter_currency_id",
     "note",
+    "lots",
 )
 # The names under which services take them.
 FIELDS = tuple(name.removesuffix("_id") for name in CONTENT)
+CLOSING_KINDS = {TransactionKind.SELL, TransactionKind.COVER, TransactionKind.TRANSFER_OUT}
 
 
 @database.atomic
@@ -83,7 +88,11 @@ def transaction_create(
     external_id: str = "",
     **fields: Any,
 ) -> Transaction:
-    """Add a line; `fields` are those of FIELDS. Raises ValidationError and PermissionDenied."""
+    """Add a line; `fields` are those of FIELDS. Raises ValidationError and PermissionDenied.
+
+    lots: what a sale takes, as [{"lot": id of the transaction that opened it, "quantity": units of the day of
+    the sale}]; without it the portfolio's cost method chooses.
+    """
     _lock(portfolio, actor)
     line = Transaction(portfolio=portfolio, status=status, source=source)
     line.external_id = external_id or uuid4().hex
@@ -91,6 +100,7 @@ def transaction_create(
     _check_holdings(line.portfolio, added=[line])
     line.full_clean(exclude=["batch"])
     line.save(force_insert=True)
+    _check_lots([line])
     _record(line, "transaction.created", actor, after=_content(line))
     _mark_stale([line])
     return line
@@ -133,6 +143,7 @@ def transaction_move(
         _fill(line, _given(line, {}))  # a draft may lie in the future, a settled line may not
         _check_holdings(line.portfolio, added=[line])
     line.save(update_fields=["status"])
+    _check_lots([line])
     _record(
         line,
         f"transaction.{status}",
@@ -161,7 +172,9 @@ def transaction_reverse(line: Transaction, *, actor: Actor = None, reason: str) 
     _lock(line.portfolio, actor, line)
     _refuse_irreversible(line, reason)
     _check_holdings(line.portfolio, removed=[line])
-    return _reverse(line, actor, reason)
+    reversal = _reverse(line, actor, reason)
+    _check_lots([line])
+    return reversal
 
 
 @database.atomic
@@ -187,6 +200,7 @@ def transaction_rebook(
     reversal = _reverse(line, actor, reason)
     rebooked.full_clean(exclude=["batch"])
     rebooked.save(force_insert=True)
+    _check_lots([line, rebooked])
     _record(
         rebooked,
         "transaction.rebooked",
@@ -259,13 +273,15 @@ def _fill(line: Transaction, fields: dict[str, Any]) -> None:
         raise TypeError(f"a transaction has no {', '.join(sorted(unknown))}")
     row = _checked(line, fields)
     for name, column in zip(FIELDS, CONTENT, strict=True):
-        value = getattr(row, name)
-        setattr(line, column, value.pk if isinstance(value, Asset) else value)
+        if name != "lots":
+            value = getattr(row, name)
+            setattr(line, column, value.pk if isinstance(value, Asset) else value)
+    line.lots = _checked_lots(line, fields.get("lots"))
 
 
 def _checked(line: Transaction, fields: dict[str, Any]) -> TransactionRow:
     asset = fields.get("asset")
-    cells = {name: _cell(value) for name, value in fields.items() if name != "asset"}
+    cells = {name: _cell(value) for name, value in fields.items() if name not in {"asset", "lots"}}
     cells |= {"symbol": asset.symbol if asset else "", "status": line.status}
     row = Row(0, cells, Reading())
     try:
@@ -281,6 +297,33 @@ def _checked(line: Transaction, fields: dict[str, Any]) -> TransactionRow:
         raise ValidationError(
             {"asset" if error.column == "symbol" else error.column: error.reason}
         ) from error
+
+
+def _checked_lots(line: Transaction, lots: Any) -> list[dict[str, Any]] | None:
+    """As they are stored: ids and quantities as text, which add up to what the line sells."""
+    if not lots:
+        return None
+    if line.kind not in CLOSING_KINDS:
+        raise ValidationError({"lots": f"must be blank for a {line.kind}"})
+    if line.portfolio.cost_method == CostMethod.AVERAGE:
+        raise ValidationError({"lots": "at average cost a sale cannot name its lots"})
+    named: dict[int, Decimal] = {}
+    for lot, quantity in map(_named_lot, lots):
+        named[lot] = named.get(lot, Decimal(0)) + quantity
+    total = sum(named.values(), Decimal(0))
+    if line.quantity is None or abs(total - line.quantity) > CLOSE_TOLERANCE:
+        raise ValidationError({"lots": f"they add up to {total:f}, not to the quantity of {line.quantity}"})
+    return [{"lot": lot, "quantity": decimal_text(quantity)} for lot, quantity in named.items()]
+
+
+def _named_lot(part: Any) -> tuple[int, Decimal]:
+    try:
+        lot, quantity = int(part["lot"]), Decimal(str(part["quantity"]))
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+        raise ValidationError({"lots": f"{part!r} is not {{lot, quantity}}"}) from error
+    if not quantity.is_finite() or quantity <= 0:
+        raise ValidationError({"lots": f"{part['quantity']} of lot {lot}: must be above 0"})
+    return lot, quantity
 
 
 def _cell(value: Any) -> str:
@@ -311,6 +354,15 @@ def _check_holdings(
         if error is not None:
             culprit = error.entry if error.entry in entries else None
             raise ValidationError({"quantity": shortage_reason(error, culprit)})
+
+
+def _check_lots(lines: Iterable[Transaction]) -> None:
+    """Refuse what would take from a sale, now or later, a lot that it names. The lines are stored already."""
+    moved = [line for line in lines if _moves_position(line)]
+    if moved:
+        fault = named_lots_fault(moved[0].portfolio, {line.asset_id for line in moved})
+        if fault is not None:
+            raise ValidationError({"lots": str(fault)})
 
 
 def _entry(line: Transaction) -> Entry:

@@ -13,17 +13,23 @@ from django.urls import reverse
 
 from analytics.models import (
     Approval,
+    ChangeRequest,
     Decision,
+    OrderFill,
+    ProposalVersion,
     PublishedTable,
+    RebalancingOrder,
     RebalancingPolicy,
     Restatement,
     RunChunk,
+    TradingRestriction,
 )
 from portfolios.models import (
     ChangeCause,
     CorporateAction,
     CorporateActionKind,
     Currency,
+    Household,
     ImportBatch,
     InterestRate,
     Portfolio,
@@ -65,6 +71,62 @@ def make_full_event(portfolio: Portfolio) -> Any:
     return make.make_event(
         portfolio, actions=[action], outcomes=[outcome], requested_by=make.make_user(), turnover=0.074
     )
+
+
+def make_change_request(portfolio: Portfolio) -> ChangeRequest:
+    return ChangeRequest.objects.create(
+        kind="policy",
+        portfolio=portfolio,
+        payload={"cost_rate": "0.002"},
+        before={"cost_rate": "0.001"},
+        content_hash="0" * 64,
+        requested_by=make.make_user(),
+    )
+
+
+def make_order(portfolio: Portfolio) -> RebalancingOrder:
+    event = make.make_event(portfolio, status="executing")
+    return RebalancingOrder.objects.create(
+        event=event,
+        position=1,
+        asset=make.make_asset(),
+        side="sell",
+        quantity=12,
+        price="159.54",
+        lots=[{"lot": 1, "quantity": "12"}],
+        venue="paper",
+        client_order_id=f"{event.pk}-1",
+    )
+
+
+def make_fill(portfolio: Portfolio) -> OrderFill:
+    return OrderFill.objects.create(
+        order=make_order(portfolio), venue_fill_id="F1", quantity=12, price="159.5", filled_on=make.DAY
+    )
+
+
+def make_version(portfolio: Portfolio) -> ProposalVersion:
+    event = make_full_event(portfolio)
+    return ProposalVersion.objects.create(
+        event=event,
+        version=1,
+        inputs={"lines": [{"symbol": "AAPL", "target": "28"}]},
+        proposal={"trades": event.actions},
+        proposal_hash=event.proposal_hash,
+        created_by=make.make_user(),
+    )
+
+
+def make_restriction(portfolio: Portfolio | None, **fields: Any) -> TradingRestriction:
+    defaults = {"kind": "do_not_buy", "starts_on": make.DAY, "reason": "asked for by the client"}
+    defaults |= {"asset": make.make_asset(), "owner": make.make_user()}
+    return TradingRestriction.objects.create(portfolio=portfolio, **defaults | fields)
+
+
+def make_household(portfolio: Portfolio) -> Household:
+    portfolio.household = Household.objects.create(code=f"H{portfolio.pk}", name="Both and their heirs")
+    portfolio.save()
+    return portfolio.household
 
 
 def make_import_batch() -> ImportBatch:
@@ -124,6 +186,9 @@ BOUND_ROWS: Mapping[str, Callable[[Portfolio], Model]] = {
     ),
     "analyticsrun": lambda portfolio: make.make_run(portfolio.code, requested_by=make.make_user()),
     "approval": make_approval,
+    "changerequest": make_change_request,
+    "household": make_household,
+    "orderfill": make_fill,
     "portfolioallocation": lambda portfolio: make.make_allocation(portfolio, make.make_asset(), 50),
     "portfoliobenchmark": lambda portfolio: make.make_benchmark(portfolio, make.make_asset(), beta=1.1),
     "portfolioperformancehistory": lambda portfolio: make.make_performance(
@@ -132,10 +197,13 @@ BOUND_ROWS: Mapping[str, Callable[[Portfolio], Model]] = {
     "portfolioriskcontribution": lambda portfolio: make.make_risk_contribution(portfolio, make.make_asset()),
     "portfoliovarbacktest": lambda portfolio: make.make_var_backtest(portfolio, var=0.02, zone="yellow"),
     "portfolioriskmetrics": lambda portfolio: make.make_risk(portfolio, risk_level="high", var_95_1d=0.02),
+    "proposalversion": make_version,
     "rebalancingevent": make_full_event,
+    "rebalancingorder": make_order,
     "rebalancingpolicy": lambda portfolio: RebalancingPolicy.objects.create(portfolio=portfolio),
     "restatement": make_restatement,
     "runchunk": make_chunk,
+    "tradingrestriction": make_restriction,
 }
 
 

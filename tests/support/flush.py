@@ -1,7 +1,7 @@
 """Transactional tests empty the test database at their end; this lets them, and puts back what belongs there.
 
-The triggers of the audit trail refuse it as they should, so they are set aside within the transaction that
-empties the tables. The currencies, which a migration brings, are there again afterwards.
+The triggers of the tables that only grow refuse it as they should, so they are set aside within the
+transaction that empties the tables. The currencies, which a migration brings, are there again afterwards.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,8 +13,10 @@ from django.db import connections, transaction
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.backends.utils import CursorWrapper
 
+from analytics.models import Approval, ProposalVersion
 from portfolios.models import AuditEvent
 
+ONLY_GROWING = [model._meta.db_table for model in (AuditEvent, ProposalVersion, Approval)]
 _CURRENCIES = import_module("portfolios.migrations.0002_currencies")
 
 
@@ -35,10 +37,15 @@ def _flush(operations: BaseDatabaseOperations, statements: Sequence[str]) -> Non
 
 
 def _without_triggers(cursor: CursorWrapper, vendor: str) -> tuple[list[str], list[str]]:
-    """The statements that set the triggers of the audit trail aside, and those that bring them back."""
-    table = AuditEvent._meta.db_table
+    """The statements that set the triggers of those tables aside, and those that bring them back."""
     if vendor == "postgresql":
-        return [f"ALTER TABLE {table} DISABLE TRIGGER USER"], [f"ALTER TABLE {table} ENABLE TRIGGER USER"]
-    cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s", [table])
+        return (
+            [f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in ONLY_GROWING],
+            [f"ALTER TABLE {table} ENABLE TRIGGER USER" for table in ONLY_GROWING],
+        )
+    cursor.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN (%s, %s, %s)",
+        ONLY_GROWING,
+    )
     triggers = cursor.fetchall()
     return [f"DROP TRIGGER {name}" for name, _ in triggers], [sql for _, sql in triggers]

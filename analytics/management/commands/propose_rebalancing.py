@@ -9,13 +9,14 @@ from analytics.management.commands._output import (
     portfolios_named,
     solver_silence,
 )
-from analytics.models import EventType, RebalanceMode
-from analytics.services.rebalancing_events import Trigger, event_propose
+from analytics.models import EventType, ProposalGear, RebalanceMode
+from analytics.services.rebalancing_events import event_propose
 from analytics.services.rebalancing_recommendation import (
     PolicyOverrides,
     Recommendation,
     rebalancing_recommend,
 )
+from analytics.services.triggers import Trigger
 
 
 class Command(BaseCommand):
@@ -33,6 +34,12 @@ class Command(BaseCommand):
         parser.add_argument("--cash-reserve", type=decimal_argument)
         parser.add_argument("--fee-per-trade", type=decimal_argument)
         parser.add_argument("--cost-rate", type=decimal_argument, help="fraction of the traded value")
+        parser.add_argument(
+            "--gear",
+            choices=ProposalGear.values,
+            default=ProposalGear.EXACT,
+            help="exact: the proven optimum, or its bound and gap; fast: a search",
+        )
         parser.add_argument("--dry-run", action="store_true")
         parser.add_argument("--format", choices=("text", "json"), default="text")
 
@@ -54,10 +61,10 @@ class Command(BaseCommand):
         recommendations = []
         for portfolio in portfolios_named(options["portfolio"]):
             with solver_silence():
-                recommendation = rebalancing_recommend(portfolio, options["date"], overrides)
-            if recommendation.status == "ready" and not options["dry_run"]:
-                event_propose(recommendation, Trigger(EventType.MANUAL, {"command": "propose_rebalancing"}))
-            recommendations.append(recommendation)
+                found = rebalancing_recommend(portfolio, options["date"], overrides, gear=options["gear"])
+            if found.is_storable and not options["dry_run"]:
+                event_propose(found, Trigger(EventType.MANUAL, {"command": "propose_rebalancing"}))
+            recommendations.append(found)
         if options["format"] == "json":
             self.stdout.write(json.dumps([found.as_json(number=float) for found in recommendations]))
         else:
@@ -71,11 +78,13 @@ class Command(BaseCommand):
         )
         for reason in content["reasons"]:
             self.stdout.write(f"  {reason}")
+        for warning in content["warnings"]:
+            self.stdout.write(f"  look at: {warning}")
         if found.proposal:
             self.stdout.write(
                 f"  value {content['value']}, cash {content['cash_before']} -> {content['cash_after']}, "
                 f"drift {content['drift_before']} -> {content['drift_after']}, "
-                f"cost {content['estimated_cost']}"
+                f"cost {content['estimated_cost']}, tax {content['estimated_tax'] or 'unknown'}"
             )
         for action in content["actions"]:
             self.stdout.write(

@@ -25,6 +25,8 @@ class Command(BaseCommand):
         if options["format"] == "json":
             self.stdout.write(json.dumps({"is_intact": report.is_intact, **asdict(report)}))
         elif report.is_intact:
-            self.stdout.write(f"intact: {report.count} rows, the last hash is {report.last_hash}")
+            self.stdout.write(
+                f"intact: {report.count} rows, {report.anchors} anchors, the last hash is {report.last_hash}"
+            )
         if not report.is_intact:
             raise CommandError(f"broken at sequence {report.broken_at}: {report.reason}")

@@ -6,6 +6,7 @@ import pytest
 
 from analytics.calculations.drift import (
     Band,
+    BandRule,
     band_destination,
     improvement_range,
     line_drift,
@@ -63,3 +64,46 @@ def test_the_tighter_of_two_bands_and_the_limits_hold() -> None:
     assert (band.lower, band.upper) == (D(9), D("12.5"))
     assert line_drift(D("8.9"), band).breached
     assert not line_drift(D("12.5"), band).breached
+
+
+@pytest.mark.parametrize(
+    ("rule", "lower", "upper"),
+    [
+        ("absolute", "5", "15"),
+        ("relative", "7.5", "12.5"),
+        ("either", "7.5", "12.5"),
+        ("both", "5", "15"),
+    ],
+)
+def test_the_rule_says_which_of_two_bands_holds(rule: BandRule, lower: str, upper: str) -> None:
+    band = Band(target=D(10), absolute=D(5), relative=D(25), rule=rule)
+    assert (band.lower, band.upper) == (D(lower), D(upper))
+    assert not line_drift(D(upper), band).breached
+    assert line_drift(D(upper) + D("1E-6"), band).breached
+
+
+@pytest.mark.parametrize("rule", ["either", "both"])
+def test_a_band_that_stands_alone_holds(rule: BandRule) -> None:
+    assert Band(target=D(10), absolute=D(5), rule=rule).tolerance == 5
+    assert Band(target=D(10), relative=D(25), rule=rule).tolerance == D("2.5")
+
+
+def test_a_rule_without_its_band_leaves_the_limits() -> None:
+    band = Band(target=D(10), maximum=D(40), relative=D(25), rule="absolute")
+    assert (band.tolerance, band.upper) == (None, D(40))
+    assert Band(target=D(10), absolute=D(5), rule="relative").tolerance is None
+
+
+@pytest.mark.parametrize("rule", ["relative", "either", "both"])
+def test_at_target_zero_the_absolute_band_takes_the_relative_one_s_place(rule: BandRule) -> None:
+    band = Band(target=D(0), absolute=D(2), relative=D(25), rule=rule)
+    assert band.tolerance == 2
+    assert line_drift(D("2.1"), band).breached
+    assert not line_drift(D(2), band).breached
+
+
+@pytest.mark.parametrize(("fraction", "destination"), [("0", "60"), ("0.5", "66"), ("1", "72")])
+def test_the_inner_edge_is_a_fraction_of_the_way_to_the_edge(fraction: str, destination: str) -> None:
+    band = Band(target=D(60), relative=D(20))
+    assert band_destination(D(80), band, "inner", D(fraction)) == D(destination)
+    assert band_destination(D(40), band, "inner", D(fraction)) == 120 - D(destination)

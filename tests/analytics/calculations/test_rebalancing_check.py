@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from analytics.calculations.rebalancing import Line, Rules, Side, Trade
+from analytics.calculations.rebalancing import Group, Line, Rules, Side, Trade
 from analytics.calculations.rebalancing_check import check_trades, measure_trades
 
 LINES = (
@@ -70,6 +70,18 @@ def test_each_broken_rule_is_named(trades: tuple[Trade, ...], violation: str) ->
         ({"may_sell": False}, {}, "A: may not sell"),
         ({}, {"mode": "invest_cash"}, "A: mode invest_cash does not sell"),
         ({}, {"mode": "raise_cash"}, "B: mode raise_cash does not buy"),
+        ({}, {"mode": "liquidate"}, "B: mode liquidate does not buy"),
+        ({}, {"mode": "liquidate"}, "A: mode liquidate sells what has no target, and all of it"),
+        (
+            {"unassigned": True},
+            {"mode": "liquidate"},
+            "A: mode liquidate sells what has no target, and all of it",
+        ),
+        ({}, {"mode": "hold"}, "A: mode hold does not sell"),
+        ({}, {"mode": "hold"}, "B: mode hold does not buy"),
+        ({}, {"improvement_share": D("0.04")}, "A: trade leaves more than 0.04 of the deviation"),
+        ({"impact": D("0.0001")}, {}, "A: amount or cost does not follow from quantity and price"),
+        ({"cost_rate": D("0.02")}, {}, "A: amount or cost does not follow from quantity and price"),
         ({"breached": False}, {"mode": "bands"}, "A: is inside its band"),
     ],
 )
@@ -78,6 +90,41 @@ def test_each_restriction_is_named(
 ) -> None:
     lines = (replace(LINES[0], **line_options), LINES[1])
     assert violation in check_trades(lines, replace(RULES, **rule_options), GOOD)
+
+
+@pytest.mark.parametrize(
+    ("group", "violation"),
+    [
+        (Group("X", ("A", "B"), maximum=D("0.9")), "group X: weight exceeds its maximum of 0.9"),
+        (Group("X", ("B",), minimum=D("0.41")), "group X: weight falls short of its minimum of 0.41"),
+        (Group("X", ("A", "B"), minimum=D("0.905"), maximum=D("0.905")), None),
+    ],
+)
+def test_groups_are_limited_together(group: Group, violation: str | None) -> None:
+    found = check_trades(LINES, replace(RULES, groups=(group,)), GOOD)
+    assert found == ([violation] if violation else [])
+
+
+def test_exactly_the_share_of_the_improvement_test_is_enough() -> None:
+    lines = (replace(LINES[0], target=D("0.4")), replace(LINES[1], target=D("0.3")))
+    rules = replace(RULES, improvement_share=D("0.51"))  # 0.105 / 0.205 of A; all of B, 0.1 / 0.1
+    assert check_trades(lines, rules, GOOD) == [
+        "A: trade leaves more than 0.51 of the deviation",
+        "B: trade leaves more than 0.51 of the deviation",
+    ]
+    assert check_trades(LINES, replace(RULES, improvement_share=D("0.05")), GOOD) == []
+    assert (
+        check_trades(
+            (LINES[0], replace(LINES[1], target=D("0.3"))), replace(rules, improvement_share=D(1)), GOOD
+        )
+        == []
+    )
+
+
+def test_where_strangers_are_sold_the_rest_may_stand_outside_its_limits() -> None:
+    lines = (replace(LINES[0], maximum=D("0.1")), replace(LINES[1], unassigned=True, target=D(0)))
+    rules = replace(RULES, mode="liquidate", groups=(Group("X", ("A",), maximum=D("0.1")),))
+    assert check_trades(lines, rules, (trade("B", "sell", "20"),)) == []
 
 
 def test_limits_bind_lines_that_are_not_traded_too() -> None:

@@ -1,4 +1,5 @@
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -37,3 +38,28 @@ def test_impossible_values_are_refused() -> None:
             policy_update(portfolio, cost_rate=Decimal(2))
         with pytest.raises(TypeError, match="cash_target_percentage"):
             policy_update(portfolio, cash_target_percentage=Decimal(5))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("cost_rate", "1", "1: must be from 0 to below 1"),
+        ("long_term_tax_rate", "-0.1", "-0.1: must be from 0 to below 1"),
+        ("improvement_share", "1.5", "1.5: must be from 0 to 1"),
+        ("turnover_cap", "-0.1", "-0.1: must not be negative"),
+        ("cash_reserve_percentage", "101", "101: must be from 0 to 100"),
+        ("cash_reserve", "NaN", "must be a decimal number"),
+    ],
+)
+def test_a_refusal_names_field_value_and_reason(name: str, value: str, reason: str) -> None:
+    portfolio = make_portfolio()
+    changes: dict[str, Any] = {name: Decimal(value)}
+    with nothing_written(), pytest.raises(ValidationError) as refused:
+        policy_update(portfolio, **changes)
+    assert list(refused.value.message_dict) == [name]
+    assert reason in refused.value.message_dict[name][0]
+
+
+def test_approvals_cannot_be_none_at_all() -> None:
+    with pytest.raises(ValidationError, match="approvals_needed"):
+        policy_update(make_portfolio(), approvals_needed=0)

@@ -6,13 +6,22 @@ from typing import Any
 
 import pytest
 
-from analytics.models import EventStatus, PortfolioAllocation, RebalancingEvent, RebalancingPolicy
-from analytics.services.rebalancing_events import Trigger, event_propose, events_expire
+from analytics.models import (
+    EventStatus,
+    EventType,
+    PortfolioAllocation,
+    ProposalVersion,
+    RebalancingEvent,
+    RebalancingPolicy,
+)
+from analytics.services.event_expiry import events_expire
+from analytics.services.rebalancing_events import event_propose
 from analytics.services.rebalancing_recommendation import (
     PolicyOverrides,
     Recommendation,
     rebalancing_recommend,
 )
+from analytics.services.triggers import Trigger
 from portfolio_site.kernel import clock
 from portfolios.models import Asset, AuditEvent, CorporateAction, Portfolio, PriceBar
 from portfolios.services.audit import audit_verify
@@ -217,12 +226,20 @@ def test_a_second_trigger_joins_the_open_event(portfolio: Portfolio) -> None:
     set_policy(portfolio, mode="bands")
     rebalance(portfolio)
     first = RebalancingEvent.objects.values().get()
-    audit_rows = AuditEvent.objects.filter(action="rebalancing.proposed").count()
-    rebalance(portfolio)
-    again = event_propose(rebalancing_recommend(portfolio, DAY), Trigger("manual", {}))  # type: ignore[arg-type]
-    assert again.pk == first["id"]
+    rebalance(portfolio)  # the same trigger fires again, which is nothing new
     assert RebalancingEvent.objects.values().get() == first
-    assert AuditEvent.objects.filter(action="rebalancing.proposed").count() == audit_rows
+    asked = Trigger(EventType.MANUAL, {"why": "a client called"})
+    again = event_propose(rebalancing_recommend(portfolio, DAY), asked, actor=portfolio.owner)
+    assert again.pk == first["id"]
+    joined: dict[str, Any] = dict(RebalancingEvent.objects.values().get())
+    (entry,) = joined.pop("joined_triggers")
+    assert (entry["event_type"], entry["evidence"]) == ("manual", {"why": "a client called"})
+    assert joined == {name: value for name, value in first.items() if name != "joined_triggers"}
+    assert AuditEvent.objects.filter(action="rebalancing.proposed").count() == 1
+    audit = AuditEvent.objects.get(action="rebalancing.trigger_joined")
+    assert portfolio.owner
+    assert (audit.object_id, audit.actor) == (str(again.pk), portfolio.owner.username)
+    assert ProposalVersion.objects.count() == 1
 
 
 def test_what_was_rejected_is_not_proposed_again_from_the_same_inputs(portfolio: Portfolio) -> None:
@@ -236,7 +253,7 @@ def test_what_was_rejected_is_not_proposed_again_from_the_same_inputs(portfolio:
 def test_only_what_is_ready_can_be_stored(portfolio: Portfolio) -> None:
     PortfolioAllocation.objects.update(is_active=False)
     with pytest.raises(ValueError, match="only a proposal that is ready"):
-        event_propose(rebalancing_recommend(portfolio, DAY), Trigger("manual", {}))  # type: ignore[arg-type]
+        event_propose(rebalancing_recommend(portfolio, DAY), Trigger(EventType.MANUAL, {}))
     assert not RebalancingEvent.objects.exists()
 
 
@@ -260,12 +277,9 @@ def test_an_executing_event_never_expires(portfolio: Portfolio) -> None:
 
 def test_the_same_inputs_make_the_same_hash(portfolio: Portfolio) -> None:
     set_policy(portfolio, mode="bands")
-    rebalance(portfolio)
-    first = RebalancingEvent.objects.get().proposal_hash
-    RebalancingEvent.objects.all().delete()
+    first = rebalancing_recommend(portfolio, DAY).proposal_hash
     rebalance(portfolio)
     assert RebalancingEvent.objects.get().proposal_hash == first
-    RebalancingEvent.objects.all().delete()
+    assert rebalancing_recommend(portfolio, DAY).proposal_hash == first
     set_policy(portfolio, fee_per_trade=Decimal(1))
-    rebalance(portfolio)
-    assert RebalancingEvent.objects.get().proposal_hash != first
+    assert rebalancing_recommend(portfolio, DAY).proposal_hash != first

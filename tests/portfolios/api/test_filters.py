@@ -97,7 +97,7 @@ def two_audit_events(monkeypatch: pytest.MonkeyPatch) -> tuple[Model, Model]:
     monkeypatch.setattr(clock, "now", lambda: dt.datetime(2024, 1, 2, 12, tzinfo=dt.UTC))
     other = make_audit_event()
     monkeypatch.setattr(clock, "now", lambda: dt.datetime(2024, 3, 4, 12, tzinfo=dt.UTC))
-    monkeypatch.setattr("portfolios.services.audit.request_id", lambda: "request-1")
+    monkeypatch.setattr("portfolios.services.audit.appending.request_id", lambda: "request-1")
     wanted = make_audit_event(
         make_portfolio("GROWTH"),
         actor=make_user("ann"),

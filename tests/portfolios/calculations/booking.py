@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import count
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,9 @@ def entry(
     settles: str | None = None,
     **numbers: str | int | float | Decimal | None,
 ) -> Entry:
+    figures: dict[str, Any] = {
+        name: None if number is None else Decimal(str(number)) for name, number in numbers.items()
+    }
     return Entry(
         id=next(_ids),
         date=date.fromisoformat(day) if isinstance(day, str) else day,
@@ -36,7 +40,7 @@ def entry(
         currency=currency,
         counter_currency=counter_currency,
         settle_date=date.fromisoformat(settles) if settles else None,
-        **{name: None if number is None else Decimal(str(number)) for name, number in numbers.items()},
+        **figures,
     )
 
 

@@ -1,0 +1,298 @@
+"""A proposal and what it was made from, as plain documents. From the same inputs comes the same proposal.
+
+The inputs hold all that a proposal depends on: positions, prices and where they come from, targets, what
+restrictions leave of them, the policy, and what the review of the sales found. Nothing here reads a table.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from decimal import ROUND_HALF_EVEN, Decimal
+from math import isnan
+from typing import Any
+
+from analytics.calculations.rebalancing import (
+    Group,
+    Line,
+    Outcome,
+    Proposal,
+    Rules,
+    Trade,
+    propose,
+    propose_found,
+    sort_lines,
+)
+from analytics.calculations.rebalancing_costs import benefit_reasons, split_cost
+from analytics.calculations.rebalancing_programme import Move
+from analytics.calculations.rebalancing_search import Found
+from portfolio_site.kernel.canonical import canonical_json, decimal_text, sha256_of
+from portfolio_site.kernel.fields import MONEY_PLACES
+
+MONEY = Decimal(1).scaleb(-MONEY_PLACES)
+RATIO = Decimal("1e-15")
+NOTHING, PERCENT = Decimal(0), Decimal(100)
+# Reason codes of a proposal that cannot be stored, and of one that can.
+NO_PRICES, NO_BOOKS, NO_TARGETS, NO_VALUE = "no_prices", "no_books", "no_targets", "no_value"
+PRICE_GUARD, CONTRADICTION, INFEASIBLE = "price_guard", "contradiction", "infeasible"
+UNUSABLE, COST, IN_BALANCE = "unusable_input", "cost_above_benefit", "in_balance"
+
+Document = dict[str, Any]
+
+
+def plain_line(line: Line) -> Document:
+    return {field.name: _plain(getattr(line, field.name)) for field in fields(line)}
+
+
+def plain_rules(rules: Rules) -> Document:
+    return {field.name: _plain(getattr(rules, field.name)) for field in fields(rules)}
+
+
+def lines_of(inputs: Mapping[str, Any]) -> list[Line]:
+    return [Line(**_read(Line, entry["line"])) for entry in inputs["lines"]]
+
+
+def rules_of(inputs: Mapping[str, Any]) -> Rules:
+    return Rules(**_read(Rules, inputs["rules"]))
+
+
+def searched_rules(rules: Rules) -> Rules:
+    """The rules of the search. What a proposal may cost for its benefit is tested when its tax is known."""
+    return replace(rules, cost_limit=None, cost_per_drift=None)
+
+
+def proposal_from_inputs(inputs: Mapping[str, Any]) -> Document:
+    """The proposal that follows from the inputs alone, to the last digit the one that was stored."""
+    return proposal_document(inputs, proposal_of(inputs))
+
+
+def proposal_of(inputs: Mapping[str, Any]) -> Proposal:
+    """The best trades. Where the search was not carried to a proof, its answer is one of the inputs.
+
+    When it stopped depended on the clock; what it had found by then is checked here like any other answer.
+    """
+    lines, rules, answer = lines_of(inputs), searched_rules(rules_of(inputs)), inputs["answer"]
+    if answer is None:
+        return propose(lines, rules)
+    lines = sort_lines(lines)
+    moves = tuple(_move(line, Decimal(answer["trades"].get(line.symbol, 0))) for line in lines)
+    found = Found(moves, distance=0.0, bound=float(answer["bound"]))
+    return replace(propose_found(lines, rules, found), gear=answer["gear"])
+
+
+def plain_answer(proposal: Proposal) -> Document | None:
+    """What an unproven search found; None for what can be found again."""
+    if proposal.proven or proposal.status not in ("ready", "in_balance"):
+        return None
+    trades = {t.symbol: t.quantity if t.side == "buy" else -t.quantity for t in proposal.trades}
+    return {"gear": proposal.gear, "bound": repr(proposal.bound), "trades": _plain(trades)}
+
+
+def _move(line: Line, traded: Decimal) -> Move:
+    return Move(exit=True) if traded and traded == -line.quantity else Move(int(traded / line.lot))
+
+
+def document_hash(inputs: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+    """What approvals are bound to."""
+    return sha256_of({"inputs": inputs, "proposal": document})
+
+
+def document_bytes(document: Mapping[str, Any]) -> bytes:
+    return canonical_json(document).encode()
+
+
+def decided(inputs: Mapping[str, Any], proposal: Proposal) -> tuple[Proposal, list[str]]:
+    """The proposal as it is to be put forward, and why nothing is where it is not worth its cost and tax."""
+    tax = NOTHING if inputs["review"]["tax"] is None else Decimal(inputs["review"]["tax"])
+    refused = benefit_reasons(proposal, rules_of(inputs), tax)
+    return (_without_trades(proposal, refused) if refused else proposal), refused
+
+
+def proposal_document(inputs: Mapping[str, Any], proposal: Proposal) -> Document:
+    """The proposal with lots, tax, costs by part, warnings and the reasons for every line."""
+    entries = {entry["line"]["symbol"]: entry for entry in inputs["lines"]}
+    rules = inputs["rules"]
+    proposal, refused = decided(inputs, proposal)
+    actions = [_action(trade, entries[trade.symbol], inputs, proposal) for trade in proposal.trades]
+    warnings = _warnings(inputs, proposal)
+    status, codes = _status(proposal, refused, warnings)
+    outcomes = [_outcome(entries[outcome.symbol], outcome) for outcome in proposal.outcomes]
+    return {
+        "status": status,
+        "reason_codes": codes,
+        "reasons": refused or list(proposal.reasons),
+        "warnings": warnings,
+        "needs_review": status == "needs_review",
+        "mode": rules["mode"],
+        "gear": proposal.gear,
+        "value": _text(proposal.value, MONEY),
+        "cash_before": _text(proposal.cash_before, MONEY),
+        "cash_after": _text(proposal.cash_after, MONEY),
+        "tracking_distance_before": _text(proposal.tracking_distance_before, RATIO),
+        "tracking_distance": _text(proposal.tracking_distance_after, RATIO),
+        "distance_bound": _float_text(proposal.bound),
+        "gap": _float_text(proposal.gap),
+        "proven": proposal.proven,
+        "turnover": _text(proposal.turnover, RATIO),
+        "drift_before": _text(proposal.drift_before, RATIO),
+        "drift_after": _text(proposal.drift_after, RATIO),
+        "cost": decimal_text(sum((Decimal(action["cost"]) for action in actions), NOTHING)),
+        "tax": inputs["review"]["tax"] if actions else "0",
+        "actions": actions,
+        "outcomes": sorted(outcomes + list(inputs["left_out"]), key=lambda o: (o["symbol"], o["asset"])),
+        "unresolved": _unresolved(outcomes, proposal.value),
+    }
+
+
+def _without_trades(proposal: Proposal, reasons: Sequence[str]) -> Proposal:
+    return replace(
+        proposal,
+        trades=(),
+        cash_after=proposal.cash_before,
+        tracking_distance_after=proposal.tracking_distance_before,
+        turnover=NOTHING,
+        cost=NOTHING,
+        drift_after=proposal.drift_before,
+        outcomes=tuple(
+            replace(
+                outcome,
+                weight_after=outcome.weight_before,
+                trade=None,
+                reason=reasons[0] if outcome.trade else outcome.reason,
+                residual=outcome.weight_before - outcome.target,
+            )
+            for outcome in proposal.outcomes
+        ),
+    )
+
+
+def _status(proposal: Proposal, refused: Sequence[str], warnings: Sequence[str]) -> tuple[str, list[str]]:
+    if refused:
+        return "blocked", [COST]
+    if proposal.status == "infeasible":
+        return "blocked", [INFEASIBLE]
+    if proposal.status == "blocked":
+        return "blocked", [UNUSABLE]
+    if proposal.status == "in_balance":
+        return "in_balance", [IN_BALANCE]
+    return ("needs_review" if warnings else "ready"), []
+
+
+def _warnings(inputs: Mapping[str, Any], proposal: Proposal) -> list[str]:
+    """What a person should look at before approving."""
+    warnings = list(inputs["warnings"])
+    entries = {entry["line"]["symbol"]: entry for entry in inputs["lines"]}
+    for trade in proposal.trades:
+        warnings += [f"{trade.symbol}: {text}" for text in _trade_warnings(entries[trade.symbol], inputs)]
+    if proposal.trades:
+        warnings += inputs["review"]["reasons"]
+        if inputs["review"]["tax"] is None:
+            warnings.append("the tax is unknown")
+        if not proposal.proven:
+            warnings.append(f"not proven to be the best: at most {proposal.gap:.6f} nearer to the targets")
+    return list(dict.fromkeys(warnings))
+
+
+def _trade_warnings(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
+    return [*entry["trade_warnings"], *inputs["review"]["warnings"].get(entry["line"]["symbol"], [])]
+
+
+def _action(
+    trade: Trade, entry: Mapping[str, Any], inputs: Mapping[str, Any], proposal: Proposal
+) -> Document:
+    parts = split_cost(
+        trade.amount,
+        impact=Decimal(entry["line"]["impact"]),
+        fee=Decimal(inputs["rules"]["fee_per_trade"]),
+        **{name: Decimal(rate) for name, rate in entry["costs"].items()},
+    )
+    costs = {name: part.quantize(MONEY, rounding=ROUND_HALF_EVEN) for name, part in parts.items()}
+    sale = inputs["review"]["sales"].get(trade.symbol) if trade.side == "sell" else None
+    return {
+        "asset": entry["asset"],
+        "symbol": entry["symbol"],
+        "exchange": entry["exchange"],
+        "side": trade.side,
+        "quantity": decimal_text(trade.quantity),
+        "price": decimal_text(trade.price),
+        "currency": entry["currency"],
+        "local_price": entry["local_price"],
+        "amount": _text(trade.amount, MONEY),
+        "cost": decimal_text(sum(costs.values(), NOTHING)),
+        "costs": {name: decimal_text(part) for name, part in costs.items()},
+        "tax": sale["tax"] if sale else "0",
+        "lots": sale["lots"] if sale else [],
+        "warnings": _trade_warnings(entry, inputs),
+        "reason": next(o.reason for o in proposal.outcomes if o.symbol == trade.symbol),
+    }
+
+
+def _outcome(entry: Mapping[str, Any], outcome: Outcome) -> Document:
+    trade, before = outcome.trade, outcome.weight_before
+    side = "buy" if before < outcome.target else "sell"
+    barrier = entry["barriers"].get(side) if before != outcome.target else None
+    return {
+        "asset": entry["asset"],
+        "symbol": entry["symbol"],
+        "exchange": entry["exchange"],
+        "sector": entry["sector"],
+        "target": _text(outcome.target * PERCENT),
+        "constrained_target": _text(Decimal(entry["constrained_target"]) * PERCENT),
+        "weight_before": _text(before * PERCENT, MONEY),
+        "weight_after": _text(outcome.weight_after * PERCENT, MONEY),
+        "residual": _text(outcome.residual * PERCENT, MONEY),
+        "side": trade.side if trade else None,
+        "quantity": decimal_text(trade.quantity) if trade else None,
+        "rules": entry["applied"],
+        "barrier": barrier,
+        "reason": f"{outcome.reason}: {barrier}" if barrier and trade is None else outcome.reason,
+    }
+
+
+def _unresolved(outcomes: Sequence[Mapping[str, Any]], value: Decimal) -> list[Document]:
+    """By sector, what is missing to the targets of lines that may not be bought, in base currency."""
+    missing: dict[str, Decimal] = {}
+    for outcome in outcomes:
+        residual = Decimal(outcome["residual"] or 0)
+        if outcome["barrier"] and residual < 0:
+            sector = outcome["sector"]
+            missing[sector] = missing.get(sector, NOTHING) - residual * value / PERCENT
+    return [{"category": sector, "amount": _text(missing[sector], MONEY)} for sector in sorted(missing)]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return decimal_text(value)
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Group):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    return value
+
+
+def _read(shape: type[Any], plain: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for field in fields(shape):
+        value = plain[field.name]
+        if field.name == "groups":
+            value = tuple(Group(**_read(Group, group)) for group in value)
+        elif value is not None and field.type in (Decimal, Decimal | None):
+            value = Decimal(value)
+        elif value is not None and field.type is float:
+            value = float(value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        values[field.name] = value
+    return values
+
+
+def _text(value: Decimal | None, places: Decimal | None = None) -> str | None:
+    if value is None or not value.is_finite():
+        return None
+    return decimal_text(value if places is None else value.quantize(places, rounding=ROUND_HALF_EVEN))
+
+
+def _float_text(value: float) -> str | None:
+    return None if isnan(value) else repr(value)
