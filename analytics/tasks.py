@@ -61,7 +61,7 @@ def archive() -> int:
 @shared_task(name="analytics.apply_changes")
 def apply_changes() -> dict[str, int]:
     """Approved changes whose day has come."""
-    return dict(changes_apply_due())
+    return {str(status): count for status, count in changes_apply_due().items()}
 
 
 @shared_task(name="analytics.resume_executions")

@@ -16,7 +16,7 @@ from portfolios.services.audit import audit_verify
 from tests.support import factories as make
 
 pytestmark = pytest.mark.django_db
-ALLOWED = [(state, to) for state, following in MOVES.items() for to in following]
+ALLOWED = sorted((state, to) for state, following in MOVES.items() for to in following)
 REFUSED = [(state, to) for state in EventStatus for to in EventStatus if (state, to) not in ALLOWED]
 
 
