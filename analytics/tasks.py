@@ -1,5 +1,7 @@
 """Celery's face of the services. Messages carry ids; a message delivered twice does no harm."""
 
+import datetime as dt
+
 from celery import shared_task
 from django.conf import settings
 
@@ -9,6 +11,7 @@ from analytics.services.change_requests import changes_apply_due
 from analytics.services.event_expiry import events_expire
 from analytics.services.execution.run import executions_resume
 from analytics.services.partitions import partitions_ensure
+from analytics.services.rebalancing_sweep import proposals_sweep
 
 
 @shared_task(name=runs.DISPATCH_TASK)
@@ -73,3 +76,18 @@ def resume_executions() -> list[int]:
 @shared_task(name="analytics.expire_proposals")
 def expire_proposals() -> int:
     return events_expire()
+
+
+@shared_task(
+    name="analytics.sweep_proposals",
+    soft_time_limit=settings.CHUNK_TIME_LIMIT,
+    time_limit=settings.CHUNK_TIME_LIMIT + settings.SECONDS_TO_GIVE_UP,
+)
+def sweep_proposals(portfolio_ids: list[int], day: str | None = None) -> dict[str, int]:
+    """Propose to one chunk of the portfolios; what is open already is left open. The day is in ISO 8601."""
+    outcome = proposals_sweep(portfolio_ids, dt.date.fromisoformat(day) if day else None)
+    return {
+        "stored": len(outcome.stored),
+        "left_alone": len(outcome.left_alone),
+        "problems": len(outcome.problems),
+    }

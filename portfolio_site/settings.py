@@ -151,7 +151,12 @@ CELERY_TASK_QUEUES = [Queue(name, Exchange(name), name) for name in (INTERACTIVE
 CELERY_TASK_DEFAULT_QUEUE = INTERACTIVE_QUEUE
 CELERY_TASK_ROUTES = {
     name: {"queue": COMPUTE_QUEUE}
-    for name in ("analytics.chunk_compute", "portfolios.check_data", "portfolios.check_audit_trail")
+    for name in (
+        "analytics.chunk_compute",
+        "analytics.sweep_proposals",
+        "portfolios.check_data",
+        "portfolios.check_audit_trail",
+    )
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

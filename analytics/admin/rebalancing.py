@@ -1,52 +1,37 @@
-from typing import Any
+"""Rebalancing events: a proposal to be reviewed and decided about, and what became of it."""
+
+from typing import Any, cast
 
 from django.contrib import admin
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
+from analytics.admin import rebalancing_review as review
 from analytics.admin.figures import EVENT_TONES, amounts, choice_badge, percents
+from analytics.admin.rebalancing_decisions import decision_page, offers
 from analytics.models import Approval, RebalancingEvent
 from portfolio_site.kernel.admin import (
     AutocompleteFilter,
     DateRangeFilter,
     document_column,
-    number_column,
     points_column,
 )
-from portfolio_site.kernel.admin.documents import document, objects_table
+from portfolio_site.kernel.admin.documents import document
 from portfolio_site.kernel.admin.filters import DateTimeRangeFilter
 from portfolios.admin.bound import LongPortfolioTableAdmin, PortfolioBoundAdmin
-
-ACTION_HEADINGS = dict.fromkeys(["symbol", "side", "quantity", "price", "amount", "cost", "reason"], "")
-OUTCOME_HEADINGS = {
-    "symbol": "",
-    "target": "Target %",
-    "weight_before": "Before %",
-    "weight_after": "After %",
-    "side": "",
-    "quantity": "",
-    "reason": "",
-}
 
 _drift = (points_column("drift_before"), points_column("drift_after"))
 _turnover = percents("turnover")
 _estimates = amounts("estimated_cost", "estimated_tax")
 
 
-class ApprovalInline(admin.TabularInline):
-    model = Approval
-    fields = ("created_at", "user", "decision", "level", "note")
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(RebalancingEvent)
 class RebalancingEventAdmin(LongPortfolioTableAdmin):
+    change_form_template = "admin/analytics/rebalancing_event.html"
     day = "valuation_date"
     list_display = (
         "id",
@@ -70,35 +55,103 @@ class RebalancingEventAdmin(LongPortfolioTableAdmin):
         ("portfolio", AutocompleteFilter),
         ("valuation_date", DateRangeFilter),
     )
-    list_select_related = ("portfolio__base_currency",)
+    list_select_related = ("portfolio__base_currency", "portfolio__rebalancing_policy")
     search_fields = ("portfolio__code", "portfolio__name", "proposal_hash__startswith")
-    inlines = (ApprovalInline,)
     fieldsets = (
-        (None, {"fields": ("portfolio", "state", "event_type", "mode", "valuation_date", "requested_by")}),
         (
             "In short",
             {
                 "classes": ("figures",),
                 "fields": (
+                    "portfolio",
+                    "state",
+                    "event_type",
+                    "mode",
+                    "valuation_date",
+                    "requested_by",
                     *_turnover,
                     *_drift,
-                    number_column("tracking_distance", 4),
-                    number_column("optimality_gap", 4),
                     *_estimates,
                     *amounts("actual_cost", "actual_tax"),
                 ),
             },
         ),
-        ("Trades", {"fields": ("trades_table",), "classes": ("wide-document",)}),
-        ("Every line, and why", {"fields": ("outcomes_table",), "classes": ("wide-document",)}),
-        ("Why now", {"fields": (document_column("trigger", label="evidence"),)}),
-        ("Before and after", {"fields": (document_column("pre_state"), document_column("post_state"))}),
-        ("When", {"fields": ("created_at", "expires_at", "approved_at", "approved_by", "completed_at")}),
+        ("Why now", {"fields": (document_column("trigger", label="evidence"), "joined")}),
+        (
+            "When",
+            {
+                "fields": (
+                    "created_at",
+                    "expires_at",
+                    "approved_at",
+                    "approved_by",
+                    "execution_started_at",
+                    "completed_at",
+                )
+            },
+        ),
+        (
+            "Before and after",
+            {
+                "fields": (document_column("pre_state"), document_column("post_state")),
+                "classes": ("collapse",),
+            },
+        ),
         (
             "Origin",
-            {"fields": ("run", "engine_version", "proposal_hash", "version"), "classes": ("collapse",)},
+            {
+                "fields": ("run", "engine_version", "gear", "venue", "proposal_hash", "version"),
+                "classes": ("collapse",),
+            },
         ),
     )
+
+    def get_urls(self) -> list[URLPattern]:
+        decide = path(
+            "<int:event_id>/decide/<str:decision>/",
+            self.admin_site.admin_view(self.decide_view),
+            name="analytics_rebalancingevent_decide",
+        )
+        return [decide, *super().get_urls()]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RebalancingEvent]:
+        rows = super().get_queryset(request)
+        return rows.select_related("portfolio__base_currency", "portfolio__rebalancing_policy")
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        event = self.get_object(request, object_id)
+        if event is not None and self.has_view_permission(request, event):
+            extra_context = self._review(event, cast(User, request.user)) | (extra_context or {})
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def decide_view(self, request: HttpRequest, event_id: int, decision: str) -> HttpResponse:
+        event = self.get_object(request, str(event_id))
+        if event is None:
+            raise Http404(f"there is no event {event_id}")
+        if not self.has_view_permission(request, event):
+            raise PermissionDenied
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        return decision_page(request, event, decision, context)
+
+    def _review(self, event: RebalancingEvent, user: User) -> dict[str, Any]:
+        return {
+            "offers": offers(event, user),
+            "remarks": review.remarks(event),
+            "words": [
+                review.traded_in_words(event),
+                review.quality_in_words(event),
+                review.approvals_in_words(event),
+            ],
+            "tables": review.review_tables(event),
+            "pack_url": reverse("rebalancing-decision-evidence-pack", args=[event.pk]),
+            "versions_url": f"{reverse('admin:analytics_proposalversion_changelist')}?event={event.pk}",
+        }
 
     @admin.display(description="status", ordering="status")
     def state(self, event: RebalancingEvent) -> SafeString:
@@ -108,13 +161,9 @@ class RebalancingEventAdmin(LongPortfolioTableAdmin):
     def trades(self, event: RebalancingEvent) -> int:
         return len(event.actions)
 
-    @admin.display(description="trades")
-    def trades_table(self, event: RebalancingEvent) -> SafeString:
-        return objects_table(event.actions, ACTION_HEADINGS) if event.actions else document(None)
-
-    @admin.display(description="lines")
-    def outcomes_table(self, event: RebalancingEvent) -> SafeString:
-        return objects_table(event.outcomes, OUTCOME_HEADINGS) if event.outcomes else document(None)
+    @admin.display(description="joined while open")
+    def joined(self, event: RebalancingEvent) -> SafeString:
+        return document(event.joined_triggers)
 
 
 @admin.register(Approval)

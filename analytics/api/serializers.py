@@ -4,15 +4,20 @@ from rest_framework import serializers
 
 from analytics.models import (
     AnalyticsRun,
+    Approval,
     AssetCorrelation,
     AssetPerformanceMetrics,
+    EventStatus,
     PortfolioAllocation,
     PortfolioBenchmark,
     PortfolioPerformanceHistory,
     PortfolioRiskMetrics,
     RebalancingEvent,
 )
+from analytics.services.approvals import REASON_LENGTH
 from portfolios.api.serializers import code_field, symbol_field, username_field
+
+NOTE_LENGTH: int = Approval._meta.get_field("note").max_length or 0
 
 
 class PerformanceHistorySerializer(serializers.ModelSerializer):
@@ -49,6 +54,31 @@ class RebalancingEventSerializer(serializers.ModelSerializer):
     class Meta:
         model = RebalancingEvent
         fields = "__all__"
+
+
+class ApprovalSerializer(serializers.Serializer):
+    proposal_hash = serializers.RegexField(
+        r"^[0-9a-f]{64}\Z", help_text="Of the proposal that was looked at: a later version is a conflict"
+    )
+    note = serializers.CharField(
+        max_length=NOTE_LENGTH,
+        required=False,
+        allow_blank=True,
+        help_text="Needed where the portfolio is not discretionary or the proposal needs review",
+    )
+
+
+class RejectionSerializer(ApprovalSerializer):
+    note = serializers.CharField(max_length=NOTE_LENGTH, help_text="Why")
+
+
+class CancellationSerializer(serializers.Serializer):
+    reason = serializers.CharField(max_length=REASON_LENGTH)
+    expected = serializers.ChoiceField(
+        EventStatus.choices,
+        required=False,
+        help_text="The status that was looked at: another one by now is a conflict",
+    )
 
 
 class RiskMetricsSerializer(serializers.ModelSerializer):

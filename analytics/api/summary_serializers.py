@@ -207,9 +207,12 @@ class PortfolioRebalancingRecommendationSerializer(ComputedAnswerSerializer):
     drift_before = serializers.CharField(allow_null=True)
     drift_after = serializers.CharField(allow_null=True)
     estimated_cost = serializers.CharField(allow_null=True)
+    estimated_tax = serializers.CharField(allow_null=True, help_text="Null where it is unknown")
     actions = ProposedTradeSerializer(many=True)
     skipped = SkippedLineSerializer(many=True)
     reasons = serializers.ListField(child=serializers.CharField())
+    reason_codes = serializers.ListField(child=serializers.CharField(), help_text="Why nothing is proposed")
+    warnings = serializers.ListField(child=serializers.CharField(), help_text="To look at before approving")
     open_event = serializers.IntegerField(allow_null=True, help_text="Id of the open rebalancing event")
 
 

@@ -34,6 +34,8 @@ class Band:
     @property
     def tolerance(self) -> Decimal | None:
         """Percentage points the weight may stray from the target; None when only the limits bind."""
+        if self.absolute is None and self.relative is None:
+            return None
         absolute = self.absolute if self.rule != "relative" or not self.target else None
         relative = self.relative if self.rule != "absolute" and self.target else None
         tolerances = [] if absolute is None else [absolute]

@@ -198,7 +198,8 @@ def settle_without_search(lines: Sequence[Line], rules: Rules) -> Proposal | Non
     defects = _find_defects(lines, rules)
     if defects:
         return _refuse(lines, rules, "blocked", defects)
-    if rules.mode == "hold" or (rules.mode == "bands" and not any(line.breached for line in lines)):
+    nothing_breached = rules.mode == "bands" and not any(line.breached for line in lines)
+    if rules.mode == "hold" or (nothing_breached and rules.cash >= rules.reserve):
         return _describe(lines, rules, (), None, rules.gear)
     return None
 
@@ -284,7 +285,11 @@ def _describe(
     outcomes = []
     for line in lines:
         trade, weight = trade_of.get(line.symbol), figures.weights_before[line.symbol]
-        reason = explain_trade(line, trade, weight) if trade else explain_hold(line, rules, figures)
+        reason = (
+            explain_trade(line, trade, weight, rules, figures)
+            if trade
+            else explain_hold(line, rules, figures)
+        )
         outcomes.append(_outcome(line, rules, figures, trade, reason))
     distance = float(solution.distance if solution else figures.tracking_distance_after)
     bound = min(solution.bound, distance) if solution else distance
@@ -343,5 +348,5 @@ def _outcome(line: Line, rules: Rules, figures: Figures, trade: Trade | None, re
 def _residual(line: Line, rules: Rules, weight: Decimal) -> Decimal:
     if weight.is_nan() or (rules.mode == "bands" and not line.breached):
         return weight * 0  # unknown stays unknown
-    low, high = (to_decimal(edge) for edge in wanted_weights(line, rules))
+    low, high = wanted_weights(line, rules)
     return max(weight - high, Decimal(0)) + min(weight - low, Decimal(0))

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, localcontext
 from fractions import Fraction
-from math import ceil, floor, inf
+from math import floor, inf
 from typing import TYPE_CHECKING
 
-from analytics.calculations.rebalancing_costs import LEAST_AMOUNT, cost_rate, impact_cost, root_up
+from analytics.calculations.rebalancing_costs import LEAST_AMOUNT, cost_rate, impact_cost, root_up, to_decimal
 
 if TYPE_CHECKING:
     from analytics.calculations.rebalancing import Group, Line, Rules, Side
 
+NOTHING = Decimal(0)
 _EXACT = Context(prec=400, traps=[Inexact])
 # More than lines can weigh together: the ceiling of a group that has none.
 _NO_CEILING = Fraction(10**6)
@@ -144,7 +145,9 @@ def pose(lines: Sequence["Line"], rules: "Rules") -> tuple[list[Choice], Limits]
         groups=_group_limits(lines, rules),
         cent=LEAST_AMOUNT / value,
     )
-    return [choose_moves(line, rules, value) for line in lines], limits
+    with localcontext(_EXACT):
+        worth = to_decimal(value)
+        return [_choose_moves(line, rules, value, worth) for line in lines], limits
 
 
 def _group_limits(lines: Sequence["Line"], rules: "Rules") -> tuple[GroupLimit, ...]:
@@ -162,31 +165,39 @@ def _group_limits(lines: Sequence["Line"], rules: "Rules") -> tuple[GroupLimit, 
 
 
 def choose_moves(line: "Line", rules: "Rules", value: Fraction) -> Choice:
-    """What one line may do, exactly: its own rules become ranges of lots."""
-    lot_value = _product(line.lot, line.price)
-    lot, held = lot_value / value, _product(line.quantity, line.price) / value
+    """What one line may do, exactly: its own rules become ranges of lots.
+
+    Counted in money, as Decimals: products of them are exact, and lots follow by division with remainder.
+    """
+    with localcontext(_EXACT):
+        return _choose_moves(line, rules, value, to_decimal(value))
+
+
+def _choose_moves(line: "Line", rules: "Rules", value: Fraction, worth: Decimal) -> Choice:
+    lot, held = line.lot * line.price, line.quantity * line.price
     low, high = wanted_weights(line, rules)
     may_buy, may_sell = is_allowed(line, rules, "buy"), is_allowed(line, rules, "sell")
-    least, most = _weight_limits(line, rules)
+    least, most = _value_limits(line, rules, worth)
     hold = held >= least and (most is None or held <= most)
-    least, most = _weights_of_trades(line, rules, held, least, most)
-    fewest = max(1, ceil(Fraction(rules.minimum_trade) / lot_value))
-    at_least = ceil((least - held) / lot)
+    least, most = _values_of_trades(line, rules, worth, least, most)
+    fewest = max(1, _ceil(rules.minimum_trade, lot))
+    at_least = _ceil(least - held, lot)
     first_buy, first_sell = max(fewest, at_least), fewest
     # Lots bought beyond what line and groups want can be left out of any answer, which is the better for it.
-    useful = max([low, *(Fraction(group.minimum or 0) for group in _groups_of(line, rules))])
-    last_buy = max(first_buy, ceil((useful - held) / lot)) if held < useful or at_least > 0 else 0
-    last_sell = min(ceil(held / lot) - 1, -at_least)
+    useful = max([low, *(group.minimum or NOTHING for group in _groups_of(line, rules))]) * worth
+    last_buy = max(first_buy, _ceil(useful - held, lot)) if held < useful or at_least > 0 else 0
+    last_sell = min(_ceil(held, lot) - 1, -at_least)
     if most is not None:
-        at_most = floor((most - held) / lot)
+        at_most = -_ceil(held - most, lot)
         last_buy, first_sell = min(last_buy, at_most), max(first_sell, -at_most)
     if rules.mode == "liquidate":
         last_buy = last_sell = 0
+    nearest_wanted = Fraction(low)
     return Choice(
-        held=held,
-        lot=lot,
-        low=low,
-        high=high,
+        held=_share(held, value),
+        lot=_share(lot, value),
+        low=nearest_wanted,
+        high=nearest_wanted if high == low else Fraction(high),
         hold=hold,
         buys=range(first_buy, last_buy + 1) if may_buy else range(0),
         sells=range(first_sell, last_sell + 1) if may_sell else range(0),
@@ -196,36 +207,43 @@ def choose_moves(line: "Line", rules: "Rules", value: Fraction) -> Choice:
     )
 
 
-def wanted_weights(line: "Line", rules: "Rules") -> tuple[Fraction, Fraction]:
+def _ceil(amount: Decimal, lot: Decimal) -> int:
+    """The smallest whole number of lots that is worth the amount."""
+    lots, rest = divmod(amount, lot)
+    return int(lots) + (rest > 0)
+
+
+def _share(amount: Decimal, value: Fraction) -> Fraction:
+    numerator, denominator = amount.as_integer_ratio()
+    return Fraction(numerator * value.denominator, denominator * value.numerator)
+
+
+def wanted_weights(line: "Line", rules: "Rules") -> tuple[Decimal, Decimal]:
     """The weights from target to destination: none of them is better than another."""
-    ends = [Fraction(line.target)]
     if rules.mode == "bands" and line.destination is not None:
-        ends.append(Fraction(line.destination))
-    return min(ends), max(ends)
+        return min(line.target, line.destination), max(line.target, line.destination)
+    return line.target, line.target
 
 
-def _weight_limits(line: "Line", rules: "Rules") -> tuple[Fraction, Fraction | None]:
-    """What the line must weigh in the end. Where only strangers are sold, the rest may stand as it is."""
+def _value_limits(line: "Line", rules: "Rules", worth: Decimal) -> tuple[Decimal, Decimal | None]:
+    """What the line must be worth in the end. Where only strangers are sold, the rest may stand as it is."""
     if rules.mode == "liquidate":
-        return Fraction(0), None
-    return Fraction(line.minimum or 0), None if line.maximum is None else Fraction(line.maximum)
+        return NOTHING, None
+    return (line.minimum or NOTHING) * worth, None if line.maximum is None else line.maximum * worth
 
 
-def _weights_of_trades(
-    line: "Line", rules: "Rules", held: Fraction, least: Fraction, most: Fraction | None
-) -> tuple[Fraction, Fraction | None]:
+def _values_of_trades(
+    line: "Line", rules: "Rules", worth: Decimal, least: Decimal, most: Decimal | None
+) -> tuple[Decimal, Decimal | None]:
     """Where a trade must end: inside the limits, and so near the target that it is worth the trouble.
 
     Sales that raise cash are not there for the target: for them only the limits hold.
     """
     if rules.improvement_share is None or rules.mode == "raise_cash":
         return least, most
-    reach = Fraction(rules.improvement_share) * abs(held - Fraction(line.target))
-    nearest_enough = Fraction(line.target) + reach
-    return (
-        max(least, Fraction(line.target) - reach),
-        nearest_enough if most is None else min(most, nearest_enough),
-    )
+    target = line.target * worth
+    reach = rules.improvement_share * abs(line.quantity * line.price - target)
+    return max(least, target - reach), target + reach if most is None else min(most, target + reach)
 
 
 def _groups_of(line: "Line", rules: "Rules") -> list["Group"]:
@@ -248,10 +266,6 @@ def is_allowed(line: "Line", rules: "Rules", side: "Side") -> bool:
     if side == "buy":
         return line.may_buy and rules.mode not in ("raise_cash", "liquidate")
     return line.may_sell and rules.mode != "invest_cash"
-
-
-def _product(one: Decimal, other: Decimal) -> Fraction:
-    return Fraction(_EXACT.multiply(one, other))
 
 
 def nearest(number: int, allowed: range) -> int:

@@ -58,7 +58,7 @@ def split_cost(
         return {
             "commission": amount * commission,
             "spread": amount * spread,
-            "impact": to_decimal(impact_cost(Fraction(impact), Fraction(amount))),
+            "impact": to_decimal(impact_cost(Fraction(impact), Fraction(amount))) if impact else impact,
             "fx": amount * fx,
             "fee": fee,
         }

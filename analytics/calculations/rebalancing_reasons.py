@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from analytics.calculations.rebalancing_check import Figures
-from analytics.calculations.rebalancing_choices import Choice, choose_moves, is_allowed, pose
+from analytics.calculations.rebalancing_choices import Choice, _groups_of, choose_moves, is_allowed, pose
 from analytics.calculations.rebalancing_costs import trade_cost
 from analytics.calculations.rebalancing_programme import is_feasible
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Lift = Callable[[Sequence[Line], Rules], Case]
 
 
-def explain_trade(line: "Line", trade: "Trade", weight: Decimal) -> str:
+def explain_trade(line: "Line", trade: "Trade", weight: Decimal, rules: "Rules", figures: Figures) -> str:
     deviation = weight - line.target
     points = f"{abs(deviation) * 100:.1f} points"
     standing = (
@@ -29,8 +29,24 @@ def explain_trade(line: "Line", trade: "Trade", weight: Decimal) -> str:
         else "on target"
     )
     everything = "all " if trade.side == "sell" and trade.quantity == line.quantity else ""
-    purpose = " to free cash" if trade.side == "sell" and deviation <= 0 else ""
+    purpose = _explain_detour(line, trade, weight, rules, figures)
     return f"{standing}: {trade.side} {everything}{trade.quantity.normalize():f}{purpose}"
+
+
+def _explain_detour(line: "Line", trade: "Trade", weight: Decimal, rules: "Rules", figures: Figures) -> str:
+    """What a trade is for that leads away from the target."""
+    if trade.side == "buy":
+        return "" if weight < line.target else " to reach a minimum weight"
+    if weight > line.target:
+        return ""
+    is_above = line.maximum is not None and weight > line.maximum
+    if is_above:
+        return " to keep its maximum weight"
+    for group in _groups_of(line, rules):
+        held = sum(Fraction(figures.weights_before[symbol]) for symbol in {*group.symbols})
+        if group.maximum is not None and held > Fraction(group.maximum):
+            return f" to keep the maximum weight of group {group.name}"
+    return " to free cash"
 
 
 def explain_hold(line: "Line", rules: "Rules", figures: Figures) -> str:
@@ -40,7 +56,7 @@ def explain_hold(line: "Line", rules: "Rules", figures: Figures) -> str:
     if rules.mode == "liquidate" and not line.unassigned:
         return "only what has no target is sold"
     if rules.mode == "bands" and not line.breached:
-        return "inside its band"
+        return "without a target: bands leave it as it is" if line.unassigned else "inside its band"
     value = Fraction(figures.value)
     choice = choose_moves(line, rules, value)
     deviation = (

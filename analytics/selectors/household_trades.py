@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
+from types import MappingProxyType
 
 import numpy as np
 from django.conf import settings
@@ -78,20 +79,23 @@ def household_trades(
     identities: Mapping[int, str],
     *,
     with_year_gain: bool = False,
+    books: Mapping[int, WalkedBook] = MappingProxyType({}),
 ) -> dict[int, HouseholdTrades]:
     """By portfolio. identities: by asset, as `identities_of` says; only trades in these are looked for.
 
-    with_year_gain: else the gains of the year are those of these assets alone.
+    with_year_gain: else the gains of the year are those of these assets alone, or of the whole book. books:
+    whole ones up to the day, by portfolio, that need not be read again.
     """
     households = {portfolio.household_id for portfolio in portfolios} - {None}
     relatives = Portfolio.objects.filter(household__in=households)
     members = sorted({p.pk: p for p in (*relatives, *portfolios)}.values(), key=lambda member: member.pk)
-    groups = [] if with_year_gain else asset_groups(identities)
-    assets = None if with_year_gain else {asset for group in groups for asset in group.assets}
-    trades = {
-        book.portfolio.pk: _member_trades(book, day, identities)
-        for book in walked_books(members, day, assets=assets)
-    }
+    unread = [member for member in members if member.pk not in books]
+    walked = [books[member.pk] for member in members if member.pk in books]
+    if unread:
+        groups = [] if with_year_gain else asset_groups(identities)
+        assets = None if with_year_gain else {asset for group in groups for asset in group.assets}
+        walked += walked_books(unread, day, assets=assets)
+    trades = {book.portfolio.pk: _member_trades(book, day, identities) for book in walked}
     for order in _open_orders(members, identities):
         trades[order.event.portfolio_id].purchases.append(_ordered(order, day, identities))
     by_household: dict[int | None, list[_MemberTrades]] = {}

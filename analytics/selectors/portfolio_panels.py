@@ -16,7 +16,7 @@ from analytics.calculations.fingerprints import pooled_digests, running_fingerpr
 from analytics.calculations.performance import ReturnSeries
 from analytics.calculations.returns import carry_forward, daily_risk_free, simple_returns
 from analytics.calculations.twr import FlowTiming, TimeWeighted, sum_to_calendar, time_weighted
-from analytics.models import PortfolioBenchmark
+from analytics.models import PortfolioAllocation, PortfolioBenchmark
 from analytics.selectors.blends import BlendRule, blend_rules, carried_levels
 from portfolios.calculations.carrying import carry_forward as carry_with_age
 from portfolios.calculations.entries import LedgerError
@@ -24,7 +24,15 @@ from portfolios.calculations.ledger import DayBook
 from portfolios.calculations.valuation import Valuation, book_value
 from portfolios.models import Asset, Portfolio, ValuationFrequency
 from portfolios.selectors.books import BookInputs, book_inputs, books_walk
-from portfolios.selectors.market_data import Bars, Series, closes_of, exchange_rates_to, interest_rate_series
+from portfolios.selectors.market_data import (
+    Bars,
+    Series,
+    closes_of,
+    exchange_rates_to,
+    interest_rate_series,
+    latest_bar_days,
+)
+from portfolios.selectors.open_lots import WalkedBook, bars_for_costs, book_walked
 
 DAY_SUMS = (
     "inflow",
@@ -87,6 +95,10 @@ class PortfolioPanel:
         return self.series.dates
 
     @property
+    def last_day(self) -> dt.date:
+        return cast(dt.date, self.dates[-1].item())
+
+    @property
     def last_hash(self) -> str:
         """What the figures of the last day were computed from."""
         return str(self.hashes[-1], "ascii")
@@ -114,12 +126,34 @@ class PortfolioPanel:
 
     def rate_on_last_day(self, currency: str) -> Decimal | None:
         """Base currency per unit on the last day; None when unknown."""
-        fx = _rates_on(currency, self.portfolio.base_currency_id, self.dates[-1:], self.rates)
-        return None if fx is None or np.isnan(fx[0]) else Decimal(repr(float(fx[0])))
+        return _rate_on(currency, self.portfolio.base_currency_id, self.last_day, self.rates)
 
     def rows_from(self, first: dt.date) -> np.ndarray:
         """Positions of the calendar days from `first` on."""
         return np.arange(int(np.searchsorted(self.dates, np.datetime64(first))), len(self.dates))
+
+
+@dataclass(frozen=True)
+class PortfolioStanding:
+    """One portfolio at the end of the last day of its calendar, without the days before.
+
+    `book`: all of its books up to `through`.
+    """
+
+    portfolio: Portfolio
+    assets: Mapping[int, Asset]
+    book: WalkedBook
+    last_day: dt.date
+    through: dt.date
+    rates: Mapping[str, Series]
+
+    @property
+    def books(self) -> list[DayBook]:
+        return self.book.days
+
+    def rate_on_last_day(self, currency: str) -> Decimal | None:
+        """Base currency per unit on the last day; None when unknown."""
+        return _rate_on(currency, self.portfolio.base_currency_id, self.last_day, self.rates)
 
 
 def snapshot_money(panel: PortfolioPanel) -> dict[str, np.ndarray]:
@@ -163,15 +197,12 @@ def portfolio_panels(
     asset_ids = {asset_id for book in inputs.values() for asset_id in book.asset_ids}
     rules = blend_rules(row.asset_id for rows in benchmarks.values() for row in rows)
     asset_ids |= rules.keys() | {component for rule in rules.values() for component in rule.asset_ids}
-    assets = Asset.objects.in_bulk(asset_ids)
+    assets = _targets(portfolios) | Asset.objects.in_bulk(asset_ids)
     bars = closes_of(asset_ids, through)
     rate_cache: dict[str, dict[str, Series]] = {}
     series_cache: dict[str, Series] = {}
     all_currencies = {asset.currency_id for asset in assets.values()}
     all_currencies = all_currencies.union(*(book.currencies for book in inputs.values()))
-    # A target may be in a currency that its book has never held.
-    targets = Asset.objects.filter(allocations__portfolio__in=portfolios, allocations__is_active=True)
-    all_currencies |= set(targets.order_by().values_list("currency", flat=True).distinct())
 
     @cache  # portfolios share their assets
     def asset_returns(asset_id: int, base: str) -> Series:
@@ -200,6 +231,52 @@ def portfolio_panels(
             )
         except LedgerError as error:
             yield PanelFault(portfolio, str(error))
+
+
+def portfolio_standings(
+    portfolios: Iterable[Portfolio], through: dt.date
+) -> Iterator[PortfolioStanding | PanelFault]:
+    """Where each portfolio with settled transactions stands, in the given order: what a panel ends with.
+
+    Days on which it is not valued yet are a fault. No prices of earlier days are read.
+    """
+    portfolios = list(portfolios)
+    inputs = book_inputs((portfolio.pk for portfolio in portfolios), through)
+    measured: dict[int, set[int]] = {portfolio.pk: set() for portfolio in portfolios}
+    benchmarks = PortfolioBenchmark.objects.filter(portfolio__in=portfolios, is_active=True)
+    for portfolio_id, asset_id in benchmarks.values_list("portfolio", "asset"):
+        measured[portfolio_id].add(asset_id)
+    rules = blend_rules(set().union(*measured.values()))
+    asset_ids = set(rules).union(*(book.asset_ids for book in inputs.values()))
+    asset_ids = asset_ids.union(*(rule.asset_ids for rule in rules.values()))
+    assets = _targets(portfolios) | Asset.objects.in_bulk(asset_ids)
+    bars = bars_for_costs(inputs.values(), through)
+    last_days = latest_bar_days(asset_ids, through)
+    currencies = {asset.currency_id for asset in assets.values()}
+    currencies = currencies.union(*(book.currencies for book in inputs.values()))
+    bases = {portfolio.base_currency_id for portfolio in portfolios}
+    rates = {base: exchange_rates_to(base, currencies, through) for base in bases}
+    for portfolio in portfolios:
+        book = inputs[portfolio.pk]
+        if not book.entries:
+            continue
+        watched = set(book.asset_ids).union(*(rules[i].asset_ids for i in measured[portfolio.pk]))
+        traded = [last_days[asset_id] for asset_id in watched if asset_id in last_days]
+        last_day = max(traded, default=None) or _last_weekday(through)
+        own_rates = rates[portfolio.base_currency_id]
+        walked = book_walked(portfolio, book, assets=assets, bars=bars, rates=own_rates)
+        if walked.fault is not None:
+            yield PanelFault(portfolio, str(walked.fault))
+        elif last_day < min(entry.date for entry in book.entries):
+            yield PanelFault(portfolio, f"no trading day between the first transaction and {through}")
+        else:
+            yield PortfolioStanding(portfolio, assets, walked, last_day, through, own_rates)
+
+
+def _targets(portfolios: list[Portfolio]) -> dict[int, Asset]:
+    """What the portfolios should hold; it may be in a currency that their books have never held."""
+    wanted = PortfolioAllocation.objects.filter(portfolio__in=portfolios, is_active=True)
+    return {asset.pk: asset for asset in Asset.objects.filter(pk__in=wanted.order_by().values("asset"))}
 
 
 def _panel(
@@ -314,6 +391,10 @@ def _calendar(first: dt.date, through: dt.date, bar_dates: list[np.ndarray]) -> 
     return days[(days >= start) & (days <= end)]
 
 
+def _last_weekday(day: dt.date) -> dt.date:
+    return cast(dt.date, np.busday_offset(np.datetime64(day), 0, roll="backward").item())
+
+
 def _all_days(dates: list[np.ndarray]) -> np.ndarray:
     """The days that are in one of the arrays, ascending. Most of them are the same, and compared quickly."""
     distinct = {array.tobytes(): array for array in dates}
@@ -338,6 +419,11 @@ def _rates_on(currency: str, base: str, dates: np.ndarray, rates: Mapping[str, S
         return None
     carried = carry_with_age(dates, *rates[currency])
     return np.where(carried.age <= settings.FX_MAX_CARRY_DAYS, carried.values, np.nan)
+
+
+def _rate_on(currency: str, base: str, day: dt.date, rates: Mapping[str, Series]) -> Decimal | None:
+    fx = _rates_on(currency, base, np.array([day], dtype="datetime64[D]"), rates)
+    return None if fx is None or np.isnan(fx[0]) else Decimal(repr(float(fx[0])))
 
 
 def _base_returns(bars: Bars | None, currency: str, base: str, rates: Mapping[str, Series]) -> Series:

@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
+from functools import cached_property
 from math import sqrt
 from typing import Any, cast
 
@@ -26,13 +27,16 @@ from analytics.models import (
     RebalancingPolicy,
     TradingRestriction,
 )
-from analytics.selectors.portfolio_panels import PortfolioPanel
+from analytics.selectors.portfolio_panels import PortfolioPanel, PortfolioStanding
 from analytics.selectors.restrictions import restrictions_of
 from analytics.services.computed_rows import PROVENANCE
 from portfolio_site.kernel import clock
 from portfolio_site.kernel.bulk import bulk_upsert
+from portfolio_site.kernel.canonical import decimal_text
+from portfolios.calculations.ledger import DayBook
 from portfolios.models import Asset, Portfolio, PriceBar
 from portfolios.selectors.market_data import Bars, bars_of, recent_bars_of
+from portfolios.selectors.open_lots import WalkedBook
 
 TABLE = PortfolioAllocation._meta.db_table
 CASH = "CASH"
@@ -40,6 +44,18 @@ NOTHING = Decimal(0)
 # Prices in base currency are kept to this many decimals; shares and cents follow exactly from them.
 PRICE_PLACES = Decimal("0.0000000001")
 WORKING_DIGITS = 50
+# What is stored of the last analysis matters to none.
+COMPUTED_FIELDS = (
+    "current_value",
+    "current_percentage",
+    "drift_percentage",
+    "highest_drift_percentage",
+    "highest_drift_date",
+    "is_breached",
+    "calculation_date",
+    "quality",
+    "inputs_hash",
+)
 # Bars that the daily traded value is the mean of, and the days in which there should be so many.
 VOLUME_BARS = 20
 RECENT_DAYS = dt.timedelta(days=90)
@@ -63,6 +79,18 @@ class Quote:
     daily_volatility: float | None = None
     daily_value: float | None = None
 
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """All of it but the price in base currency and its age, as a plain document."""
+        return {
+            "local_price": None if self.local is None else decimal_text(self.local),
+            "price_source": {"bar": self.bar, "date": self.bar_date and self.bar_date.isoformat()},
+            "rate": None if self.rate is None else decimal_text(self.rate),
+            "rate_date": self.rate_date and self.rate_date.isoformat(),
+            "daily_volatility": None if self.daily_volatility is None else repr(self.daily_volatility),
+            "daily_value": None if self.daily_value is None else repr(self.daily_value),
+        }
+
 
 @dataclass(frozen=True)
 class AllocationLine:
@@ -82,7 +110,7 @@ class AllocationLine:
     quote: Quote = field(default_factory=Quote)
     highest_drift: tuple[float, dt.date] | None = None
 
-    @property
+    @cached_property
     def band(self) -> Band:
         return _band(self.allocation)
 
@@ -96,7 +124,8 @@ class AllocationState:
     """A portfolio against its targets at the end of a day. Weights, targets and drift are in percent.
 
     `reasons`: why the value is unknown; then weights and drift are, too. `restrictions`: those in force when
-    something is decided. `last_rebalanced`: the day on which a rebalancing was last completed.
+    something is decided. `last_rebalanced`: the day on which a rebalancing was last completed. `book`: the
+    books up to `day`, where they were read for no more than this.
     """
 
     portfolio: Portfolio
@@ -109,6 +138,7 @@ class AllocationState:
     reasons: tuple[str, ...]
     restrictions: tuple[TradingRestriction, ...] = ()
     last_rebalanced: dt.date | None = None
+    book: WalkedBook | None = None
 
     @property
     def has_targets(self) -> bool:
@@ -134,20 +164,29 @@ class _Inputs:
     bars: Mapping[int, Bars]
     bar_ids: Mapping[tuple[int, dt.date], int]
     volatilities: Mapping[int, Sequence[tuple[dt.date, float]]]
+    # Of an asset in a base currency on a day: portfolios share them.
+    quotes: dict[tuple[int, str, dt.date], Quote] = field(default_factory=dict)
 
 
-def allocation_analyse(panel: PortfolioPanel) -> AllocationState:
+def allocation_analyse(
+    panel: PortfolioPanel | PortfolioStanding, through: dt.date | None = None
+) -> AllocationState:
     """The state of the portfolio at the end of the panel's last day."""
-    return allocations_analyse([panel])[0]
+    return allocations_analyse([panel], through)[0]
 
 
-def allocations_analyse(panels: Sequence[PortfolioPanel]) -> list[AllocationState]:
+def allocations_analyse(
+    panels: Sequence[PortfolioPanel | PortfolioStanding], through: dt.date | None = None
+) -> list[AllocationState]:
     """The state of each portfolio at the end of its panel's last day, in the given order.
 
-    The number of queries does not depend on how many portfolios there are.
+    Prices age up to `through` (default: that last day), also where nothing of a portfolio has traded since.
+
+    The number of queries does not depend on how many portfolios there are. Only with the days before, which
+    a panel has, is the highest drift known.
     """
     inputs = _read_inputs(panels)
-    return [_analyse(panel, inputs) for panel in panels]
+    return [_analyse(panel, inputs, through) for panel in panels]
 
 
 def decision_day(day: dt.date) -> dt.date:
@@ -159,20 +198,26 @@ def decision_day(day: dt.date) -> dt.date:
     return today if dt.timedelta() <= today - day <= dt.timedelta(days=settings.PRICE_STALE_DAYS) else day
 
 
-def _last_day(panel: PortfolioPanel) -> dt.date:
-    return cast(dt.date, panel.dates[-1].item())
-
-
-def _read_inputs(panels: Sequence[PortfolioPanel]) -> _Inputs:
-    days = {panel.portfolio.pk: _last_day(panel) for panel in panels}
+def _read_inputs(panels: Sequence[PortfolioPanel | PortfolioStanding]) -> _Inputs:
+    days = {panel.portfolio.pk: panel.last_day for panel in panels}
     allocations: dict[int, dict[int, PortfolioAllocation]] = {portfolio_id: {} for portfolio_id in days}
     rows = PortfolioAllocation.objects.filter(portfolio__in=list(days), is_active=True)
-    for row in rows.select_related("asset"):
+    for row in rows.defer(*COMPUTED_FIELDS):
         allocations[row.portfolio_id][row.asset_id] = row
     policies = RebalancingPolicy.objects.filter(portfolio__in=list(days))
     policy_of = {policy.portfolio_id: policy for policy in policies}
-    asset_ids = {asset_id for found in allocations.values() for asset_id in found}
-    asset_ids |= {asset_id for panel in panels for asset_id in panel.valuation.asset_ids}
+    allocated = {asset_id for found in allocations.values() for asset_id in found}
+    assets: dict[int, Asset] = {}
+    for panel in panels:
+        assets.update(panel.assets)
+    if allocated - assets.keys():  # a target that came after the panels were read
+        assets |= Asset.objects.in_bulk(allocated - assets.keys())
+    for found in allocations.values():
+        for row in found.values():
+            row.asset = assets[row.asset_id]
+    asset_ids = allocated.union(
+        *(book.quantities for panel in panels if (book := _last_book(panel)) is not None)
+    )
     bars = _recent_bars(asset_ids, days)
     with_impact = any(policy.impact_coefficient for policy in policy_of.values())
     return _Inputs(
@@ -231,8 +276,11 @@ def _volatilities(asset_ids: set[int], days: Mapping[int, dt.date]) -> dict[int,
     return found
 
 
-def _analyse(panel: PortfolioPanel, inputs: _Inputs) -> AllocationState:
-    portfolio, day = panel.portfolio, _last_day(panel)
+def _analyse(
+    panel: PortfolioPanel | PortfolioStanding, inputs: _Inputs, through: dt.date | None
+) -> AllocationState:
+    portfolio, day = panel.portfolio, panel.last_day
+    days_since = 0 if through is None else (through - day).days
     policy = inputs.policies.get(portfolio.pk) or RebalancingPolicy(portfolio=portfolio)
     allocations = inputs.allocations[portfolio.pk]
     last_rebalanced = inputs.last_rebalanced.get(portfolio.pk)
@@ -259,6 +307,7 @@ def _analyse(panel: PortfolioPanel, inputs: _Inputs) -> AllocationState:
                 allocations.get(asset_id),
                 value,
                 last_rebalanced,
+                days_since,
             )
             for asset_id in sorted(assets, key=lambda asset_id: (assets[asset_id].symbol, asset_id))
         )
@@ -282,15 +331,17 @@ def _analyse(panel: PortfolioPanel, inputs: _Inputs) -> AllocationState:
         tuple(reasons),
         tuple(inputs.restrictions[portfolio.pk]),
         last_rebalanced,
+        panel.book if isinstance(panel, PortfolioStanding) and panel.through == day else None,
     )
 
 
-def _holdings(panel: PortfolioPanel) -> tuple[dict[int, Decimal], Decimal | None, list[str]]:
+def _holdings(
+    panel: PortfolioPanel | PortfolioStanding,
+) -> tuple[dict[int, Decimal], Decimal | None, list[str]]:
     """Quantities and cash in base currency at the end of the last day, and what is missing."""
-    past = [book for book in panel.books if book.date <= _last_day(panel)]
-    if not past:
+    book = _last_book(panel)
+    if book is None:
         return {}, NOTHING, []
-    book = past[-1]
     reasons = [unknown.reason for unknown in book.unknown if unknown.field == "positions"]
     cash: Decimal | None = NOTHING
     for currency, amount in sorted(book.cash.items()):
@@ -301,17 +352,28 @@ def _holdings(panel: PortfolioPanel) -> tuple[dict[int, Decimal], Decimal | None
     return {asset_id: quantity for asset_id, quantity in book.quantities.items() if quantity}, cash, reasons
 
 
-def _quote(panel: PortfolioPanel, asset: Asset, inputs: _Inputs) -> Quote:
+def _last_book(panel: PortfolioPanel | PortfolioStanding) -> DayBook | None:
+    return next((book for book in reversed(panel.books) if book.date <= panel.last_day), None)
+
+
+def _quote(panel: PortfolioPanel | PortfolioStanding, asset: Asset, inputs: _Inputs) -> Quote:
+    key = asset.pk, panel.portfolio.base_currency_id, panel.last_day
+    if key not in inputs.quotes:
+        inputs.quotes[key] = _new_quote(panel, asset, inputs)
+    return inputs.quotes[key]
+
+
+def _new_quote(panel: PortfolioPanel | PortfolioStanding, asset: Asset, inputs: _Inputs) -> Quote:
     """The price of an asset at the end of the panel's last day."""
-    day, bars = panel.dates[-1], inputs.bars.get(asset.pk)
+    day, bars = np.datetime64(panel.last_day), inputs.bars.get(asset.pk)
     rate = panel.rate_on_last_day(asset.currency_id)
     carried = bars.carried_close(day) if bars else None
     if bars is None or carried is None or rate is None:
         return Quote()
     close, age = carried
-    bar_date = _last_day(panel) - dt.timedelta(days=age)
+    bar_date = panel.last_day - dt.timedelta(days=age)
     volatility = next(
-        (figure for date, figure in inputs.volatilities.get(asset.pk, ()) if date <= day.item()), None
+        (figure for date, figure in inputs.volatilities.get(asset.pk, ()) if date <= panel.last_day), None
     )
     local_value = _daily_value(bars, day)
     return Quote(
@@ -327,11 +389,12 @@ def _quote(panel: PortfolioPanel, asset: Asset, inputs: _Inputs) -> Quote:
     )
 
 
-def _rate_date(panel: PortfolioPanel, currency: str) -> dt.date | None:
+def _rate_date(panel: PortfolioPanel | PortfolioStanding, currency: str) -> dt.date | None:
     if currency == panel.portfolio.base_currency_id:
         return None
     dates, _ = panel.rates[currency]
-    return cast(dt.date, dates[np.searchsorted(dates, panel.dates[-1], side="right") - 1].item())
+    place = int(np.searchsorted(dates, np.datetime64(panel.last_day), side="right")) - 1
+    return cast(dt.date, dates[place].item())
 
 
 def _daily_value(bars: Bars, day: np.datetime64) -> float | None:
@@ -344,29 +407,23 @@ def _daily_value(bars: Bars, day: np.datetime64) -> float | None:
 
 
 def _line(
-    panel: PortfolioPanel,
+    panel: PortfolioPanel | PortfolioStanding,
     asset: Asset,
     quantity: Decimal,
     quote: Quote,
     allocation: PortfolioAllocation | None,
     total: Decimal | None,
     last_rebalanced: dt.date | None,
+    days_since: int,
 ) -> AllocationLine:
     value = quantity * quote.price if quote.price is not None else (NOTHING if not quantity else None)
     weight = value / total * 100 if value is not None and total is not None else None
     drift = line_drift(weight, _band(allocation)) if weight is not None else None
-    return AllocationLine(
-        asset,
-        quantity,
-        quote.price,
-        quote.age,
-        allocation,
-        value,
-        weight,
-        drift,
-        quote,
-        _highest_drift(panel, asset.pk, allocation, drift, last_rebalanced) if allocation else None,
-    )
+    highest = None
+    if allocation and isinstance(panel, PortfolioPanel):
+        highest = _highest_drift(panel, asset.pk, allocation, drift, last_rebalanced)
+    age = None if quote.age is None else quote.age + days_since
+    return AllocationLine(asset, quantity, quote.price, age, allocation, value, weight, drift, quote, highest)
 
 
 def _highest_drift(

@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from analytics.models import ProposalVersion, RebalancingEvent, RebalancingPolicy
 from analytics.services.event_expiry import expiry_reason, policy_of
+from analytics.services.event_state import books_changed
 from portfolios.models import Portfolio, PortfolioRole
 from portfolios.selectors.visibility import has_role
 from portfolios.services.audit import Actor
@@ -89,10 +90,12 @@ def automatic_refusals(event: RebalancingEvent) -> list[str]:
         reasons.append(f"the turnover is above {policy.automatic_turnover_cap.normalize():f}")
     if traded > policy.automatic_value_cap:
         reasons.append(f"the traded value is above {policy.automatic_value_cap:.2f}")
+    if policy.approvals_needed > 1:
+        reasons.append(f"the policy needs {policy.approvals_needed} approvals")
     if _is_large(traded, policy):
         reasons.append("the traded value needs more approvals")
-    expiry = expiry_reason(event)
-    return [*reasons, expiry] if expiry else reasons
+    outdated = expiry_reason(event) or books_changed(event)
+    return [*reasons, outdated] if outdated else reasons
 
 
 def _has_manager(portfolio: Portfolio, makers: set[int]) -> bool:

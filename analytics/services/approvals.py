@@ -38,6 +38,7 @@ from analytics.services.event_moves import (
     event_move,
     event_name,
 )
+from analytics.services.event_state import books_changed
 from portfolio_site.kernel import clock
 from portfolios.models import AuditEvent
 from portfolios.services.audit import Actor, audit_append
@@ -159,9 +160,9 @@ def _approve(
         raise PermissionDenied(f"{checker.get_username()} may not approve at level {level}")
     check_move(event, EventStatus.APPROVED)
     _check_voice(event, checker, proposal_hash)
-    expiry = expiry_reason(event)
-    if expiry:
-        raise EventConflict(f"{event_name(event)} no longer holds: {expiry}")
+    outdated = expiry_reason(event) or books_changed(event)
+    if outdated:
+        raise EventConflict(f"{event_name(event)} no longer holds: {outdated}")
     if not note:
         _refuse_silence(event)
     _approval(event, checker, Decision.APPROVED, note, level or own_level)

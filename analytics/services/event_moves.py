@@ -7,7 +7,7 @@ from django.db import models, transaction
 
 from analytics.models import EventStatus, RebalancingEvent
 from portfolio_site.kernel.locks import lock_rows
-from portfolios.models import Portfolio
+from portfolios.models import AuditEvent, Portfolio
 from portfolios.services.audit import Actor, audit_append
 
 OBJECT_TYPE = "rebalancing_event"
@@ -69,7 +69,7 @@ def event_move(
     if not moved:
         raise EventConflict(f"{event_name(event)} has just been changed")
     audit_append(
-        action=ACTIONS.get(to, f"rebalancing.{to}"),
+        action=action_of(to),
         object_type=OBJECT_TYPE,
         object_id=event.pk,
         actor=actor,
@@ -80,6 +80,18 @@ def event_move(
     )
     event.refresh_from_db()
     return event
+
+
+def last_recorded_move(event: RebalancingEvent) -> str | None:
+    """The action of the last move that the audit trail knows of, such as "rebalancing.approved"."""
+    moves = AuditEvent.objects.filter(
+        object_type=OBJECT_TYPE, object_id=str(event.pk), action__in=[action_of(to) for to in EventStatus]
+    )
+    return moves.order_by("-sequence").values_list("action", flat=True).first()
+
+
+def action_of(to: EventStatus) -> str:
+    return ACTIONS.get(to, f"rebalancing.{to}")
 
 
 def check_move(

@@ -4,8 +4,8 @@ The inputs hold all that a proposal depends on: positions, prices and where they
 restrictions leave of them, the policy, and what the review of the sales found. Nothing here reads a table.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, fields, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from math import isnan
 from typing import Any
@@ -39,11 +39,11 @@ Document = dict[str, Any]
 
 
 def plain_line(line: Line) -> Document:
-    return {field.name: _plain(getattr(line, field.name)) for field in fields(line)}
+    return {name: _plain(value) for name, value in vars(line).items()}
 
 
 def plain_rules(rules: Rules) -> Document:
-    return {field.name: _plain(getattr(rules, field.name)) for field in fields(rules)}
+    return {name: _plain(value) for name, value in vars(rules).items()}
 
 
 def lines_of(inputs: Mapping[str, Any]) -> list[Line]:
@@ -74,8 +74,9 @@ def proposal_of(inputs: Mapping[str, Any]) -> Proposal:
         return propose(lines, rules)
     lines = sort_lines(lines)
     moves = tuple(_move(line, Decimal(answer["trades"].get(line.symbol, 0))) for line in lines)
-    found = Found(moves, distance=0.0, bound=float(answer["bound"]))
-    return replace(propose_found(lines, rules, found), gear=answer["gear"])
+    bound, gap = float(answer["bound"]), float(answer["gap"])
+    proposal = propose_found(lines, rules, Found(moves, distance=bound + gap, bound=bound))
+    return replace(proposal, gear=answer["gear"], bound=bound, gap=gap)
 
 
 def plain_answer(proposal: Proposal) -> Document | None:
@@ -83,7 +84,12 @@ def plain_answer(proposal: Proposal) -> Document | None:
     if proposal.proven or proposal.status not in ("ready", "in_balance"):
         return None
     trades = {t.symbol: t.quantity if t.side == "buy" else -t.quantity for t in proposal.trades}
-    return {"gear": proposal.gear, "bound": repr(proposal.bound), "trades": _plain(trades)}
+    return {
+        "gear": proposal.gear,
+        "bound": repr(proposal.bound),
+        "gap": repr(proposal.gap),
+        "trades": _plain(trades),
+    }
 
 
 def _move(line: Line, traded: Decimal) -> Move:
@@ -111,7 +117,10 @@ def proposal_document(inputs: Mapping[str, Any], proposal: Proposal) -> Document
     entries = {entry["line"]["symbol"]: entry for entry in inputs["lines"]}
     rules = inputs["rules"]
     proposal, refused = decided(inputs, proposal)
-    actions = [_action(trade, entries[trade.symbol], inputs, proposal) for trade in proposal.trades]
+    reasons = {outcome.symbol: outcome.reason for outcome in proposal.outcomes}
+    actions = [
+        _action(trade, entries[trade.symbol], inputs, reasons[trade.symbol]) for trade in proposal.trades
+    ]
     warnings = _warnings(inputs, proposal)
     status, codes = _status(proposal, refused, warnings)
     outcomes = [_outcome(entries[outcome.symbol], outcome) for outcome in proposal.outcomes]
@@ -195,9 +204,7 @@ def _trade_warnings(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> list
     return [*entry["trade_warnings"], *inputs["review"]["warnings"].get(entry["line"]["symbol"], [])]
 
 
-def _action(
-    trade: Trade, entry: Mapping[str, Any], inputs: Mapping[str, Any], proposal: Proposal
-) -> Document:
+def _action(trade: Trade, entry: Mapping[str, Any], inputs: Mapping[str, Any], reason: str) -> Document:
     parts = split_cost(
         trade.amount,
         impact=Decimal(entry["line"]["impact"]),
@@ -221,7 +228,7 @@ def _action(
         "tax": sale["tax"] if sale else "0",
         "lots": sale["lots"] if sale else [],
         "warnings": _trade_warnings(entry, inputs),
-        "reason": next(o.reason for o in proposal.outcomes if o.symbol == trade.symbol),
+        "reason": reason,
     }
 
 
@@ -268,24 +275,26 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Group):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {name: _plain(item) for name, item in vars(value).items()}
     return value
 
 
 def _read(shape: type[Any], plain: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for field in fields(shape):
-        value = plain[field.name]
-        if field.name == "groups":
-            value = tuple(Group(**_read(Group, group)) for group in value)
-        elif value is not None and field.type in (Decimal, Decimal | None):
-            value = Decimal(value)
-        elif value is not None and field.type is float:
-            value = float(value)
-        elif isinstance(value, list):
-            value = tuple(value)
-        values[field.name] = value
-    return values
+    return {name: read(plain[name]) for name, read in READERS[shape].items()}
+
+
+def _reader(field: Field[Any]) -> Callable[[Any], Any]:
+    """What makes a field of its plain form, whose unknown values stay None."""
+    if field.name == "groups":
+        return lambda plain: tuple(Group(**_read(Group, group)) for group in plain)
+    if field.type in (Decimal, Decimal | None):
+        return lambda plain: None if plain is None else Decimal(plain)
+    if field.type is float:
+        return float
+    return lambda plain: tuple(plain) if isinstance(plain, list) else plain
+
+
+READERS = {shape: {field.name: _reader(field) for field in fields(shape)} for shape in (Line, Rules, Group)}
 
 
 def _text(value: Decimal | None, places: Decimal | None = None) -> str | None:

@@ -4,9 +4,11 @@ Nothing is stored here. `rebalancing_events` stores what is to be approved.
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal, localcontext
+from functools import cached_property
 from math import sqrt
 from typing import Any, cast
 
@@ -16,7 +18,7 @@ from analytics.calculations.constants import ENGINE_VERSION
 from analytics.calculations.drift import Destination, band_destination
 from analytics.calculations.rebalancing import Gear, Line, Mode, Outcome, Proposal, Rules, Trade, propose
 from analytics.models import ProposalGear, RebalanceMode, RebalancingPolicy, TradingRestriction
-from analytics.selectors.portfolio_panels import PanelFault, portfolio_panels
+from analytics.selectors.portfolio_panels import PanelFault, portfolio_standings
 from analytics.services import proposal_documents as documents
 from analytics.services.allocation_analysis import (
     WORKING_DIGITS,
@@ -122,7 +124,7 @@ class Recommendation:
         tax = self.document.get("tax")
         return None if tax is None else Decimal(tax)
 
-    @property
+    @cached_property
     def proposal_hash(self) -> str:
         """Over everything that was decided on and the decision itself."""
         if not self.document:
@@ -146,6 +148,8 @@ class Recommendation:
         reason_of = {name: outcomes[asset]["reason"] for name, asset in self.assets.items()}
         skipped = [(o.symbol, reason_of[o.symbol]) for o in self.outcomes if o.trade is None]
         skipped += [(o["symbol"], o["reason"]) for o in self.inputs.get("left_out", [])]
+        if found is None and self.state is not None:
+            skipped = _refused_lines(self.state, self.reasons)
         return {
             "portfolio": self.portfolio.code,
             "date": self.day.isoformat() if self.day else None,
@@ -196,18 +200,22 @@ def rebalancing_recommend(
 def portfolio_state(portfolio: Portfolio, day: dt.date | None = None) -> AllocationState | Recommendation:
     """The portfolio at the end of `day` (default: the latest trading day); or a blocked recommendation."""
     through = day or latest_trading_day(clock.today())
-    blocked = Recommendation(portfolio, through, "blocked", RebalanceMode.BANDS, codes=(documents.NO_BOOKS,))
     if through is None:
-        return replace(blocked, reasons=("there are no prices yet",), codes=(documents.NO_PRICES,))
-    panel = next(portfolio_panels([portfolio], through), None)
-    if panel is None:
-        return replace(blocked, reasons=(f"no settled transaction up to {through}",))
-    if isinstance(panel, PanelFault):
-        return replace(blocked, reasons=(panel.reason,))
-    if not len(panel.dates):
-        reason = f"no trading day between the first transaction and {through}"
-        return replace(blocked, reasons=(reason,))
-    return allocation_analyse(panel)
+        missing = books_missing(portfolio, None, "there are no prices yet")
+        return replace(missing, codes=(documents.NO_PRICES,))
+    standing = next(portfolio_standings([portfolio], through), None)
+    if standing is None:
+        return books_missing(portfolio, through, f"no settled transaction up to {through}")
+    if isinstance(standing, PanelFault):
+        return books_missing(portfolio, through, standing.reason)
+    return allocation_analyse(standing, through)
+
+
+def books_missing(portfolio: Portfolio, day: dt.date | None, reason: str) -> Recommendation:
+    """Blocked, as there is nothing to start from."""
+    return Recommendation(
+        portfolio, day, "blocked", RebalanceMode.BANDS, reasons=(reason,), codes=(documents.NO_BOOKS,)
+    )
 
 
 def recommendation_for(
@@ -245,7 +253,8 @@ def _reviews(answered: Sequence[tuple["ProposalCase", Proposal]]) -> dict[int, T
         questions = [
             (case.state.portfolio, case.policy, case.taxed_trades(proposal)) for case, proposal in cases
         ]
-        for (case, _), review in zip(cases, tax_reviews(questions, day), strict=True):
+        books = {case.state.portfolio.pk: case.state.book for case, _ in cases if case.state.book is not None}
+        for (case, _), review in zip(cases, tax_reviews(questions, day, books=books), strict=True):
             found[id(case)] = review
     return found
 
@@ -274,6 +283,7 @@ class ProposalCase:
         self.inputs: dict[str, Any] = {}
         self.refusal, self.codes = _blocking_reasons(state)
         self.names = _names(state)
+        self.asset_of = {name: asset for asset, name in self.names.items()}
         if not self.refusal:
             self.inputs = self._inputs()
 
@@ -284,7 +294,7 @@ class ProposalCase:
 
     def accept(self, proposal: Proposal, review: TaxReview) -> bool:
         """Take the proposal, unless the review of its trades forbids one of them that was not barred yet."""
-        sides = {self._asset(trade.symbol): str(trade.side) for trade in proposal.trades}
+        sides = {self.asset_of[trade.symbol]: str(trade.side) for trade in proposal.trades}
         new = {(asset, sides[asset]): why for asset, why in review.blocked.items() if asset in sides}
         if new.keys() - self.barred.keys():
             self.barred |= new
@@ -292,12 +302,12 @@ class ProposalCase:
             return False
         self.inputs["review"] = self._plain_review(review)
         self.inputs["answer"] = documents.plain_answer(proposal)
-        self.proposal = documents.proposal_of(self.inputs) if self.inputs["answer"] else proposal
+        self.proposal = proposal
         return True
 
     def taxed_trades(self, proposal: Proposal) -> list[TaxedTrade]:
         return [
-            TaxedTrade(self._asset(trade.symbol), trade.side, trade.quantity, trade.price)
+            TaxedTrade(self.asset_of[trade.symbol], trade.side, trade.quantity, trade.price)
             for trade in proposal.trades
         ]
 
@@ -321,14 +331,8 @@ class ProposalCase:
             tuple(document["reason_codes"]),
             self.inputs,
             document,
-            {name: asset for asset, name in self.names.items() if name in self._solved_names()},
+            {entry["line"]["symbol"]: entry["asset"] for entry in self.inputs["lines"]},
         )
-
-    def _solved_names(self) -> set[str]:
-        return {entry["line"]["symbol"] for entry in self.inputs["lines"]}
-
-    def _asset(self, name: str) -> int:
-        return next(asset for asset, found in self.names.items() if found == name)
 
     def _plain_review(self, review: TaxReview) -> dict[str, Any]:
         return {
@@ -357,6 +361,7 @@ class ProposalCase:
                 line.asset.pk: self.names[line.asset.pk] for line in state.lines if line.price is not None
             }
             groups, warnings = groups_of(state, limits, traded, policy.mode)
+            warnings += _cool_off(state, policy)
             freed = freed_by_groups(state)
             warnings += [
                 f"{self.names[asset]}: {text}" for asset, limit in limits.items() for text in limit.warnings
@@ -420,33 +425,29 @@ class ProposalCase:
         self, line: AllocationLine, limits: LineLimits, held_back: str | None, is_freed: bool
     ) -> dict[str, Any]:
         """One line with all that it depends on: what is solved, and what explains it."""
-        quote, costs = line.quote, self._cost_rates(line)
+        quote, asset, costs = line.quote, line.asset, self._cost_rates(line)
         impact, impact_warning = self._impact(line)
         barriers = limits.barriers if held_back is None else {"buy": held_back, "sell": held_back}
         warnings = [impact_warning] if impact_warning else []
-        if quote.age is not None and quote.age > NEARLY_STALE * settings.PRICE_STALE_DAYS:
-            warnings.append(f"the price is {quote.age} days old")
-        solved = self._line(line, limits, held_back is not None, is_freed)
-        solved = replace(solved, cost_rate=sum(costs.values(), NOTHING), impact=impact)
+        if line.price_age is not None and line.price_age > NEARLY_STALE * settings.PRICE_STALE_DAYS:
+            warnings.append(f"the price is {line.price_age} days old")
+        rate = sum(costs.values(), NOTHING)
         return {
-            "line": documents.plain_line(solved),
-            "asset": line.asset.pk,
-            "symbol": line.asset.symbol,
-            "exchange": line.asset.exchange,
-            "sector": line.asset.sector,
-            "currency": line.asset.currency_id,
-            "local_price": _text(quote.local),
-            "price_source": {"bar": quote.bar, "date": quote.bar_date and quote.bar_date.isoformat()},
-            "rate": _text(quote.rate),
-            "rate_date": quote.rate_date and quote.rate_date.isoformat(),
+            "line": documents.plain_line(
+                self._line(line, limits, held_back is not None, is_freed, cost_rate=rate, impact=impact)
+            ),
+            "asset": asset.pk,
+            "symbol": asset.symbol,
+            "exchange": asset.exchange,
+            "sector": asset.sector,
+            "currency": asset.currency_id,
             "allocation": _plain_allocation(line),
             "constrained_target": _text(limits.range.clamp(line.target / PERCENT)),
             "costs": {name: _text(rate) for name, rate in costs.items()},
-            "daily_volatility": None if quote.daily_volatility is None else repr(quote.daily_volatility),
-            "daily_value": None if quote.daily_value is None else repr(quote.daily_value),
             "barriers": dict(barriers),
             "applied": list(limits.applied) + ([held_back] if held_back else []),
             "trade_warnings": warnings,
+            **quote.document,
         }
 
     def _cost_rates(self, line: AllocationLine) -> dict[str, Decimal]:
@@ -470,7 +471,16 @@ class ProposalCase:
         impact = float(coefficient) * quote.daily_volatility / sqrt(quote.daily_value)
         return Decimal(repr(impact)).quantize(IMPACT_DIGITS, rounding=ROUND_CEILING), None
 
-    def _line(self, line: AllocationLine, limits: LineLimits, is_held_back: bool, is_freed: bool) -> Line:
+    def _line(
+        self,
+        line: AllocationLine,
+        limits: LineLimits,
+        is_held_back: bool,
+        is_freed: bool,
+        *,
+        cost_rate: Decimal,
+        impact: Decimal,
+    ) -> Line:
         weight, drift = line.weight, line.drift
         if line.price is None or weight is None or drift is None:
             raise ValueError(f"{line.asset.symbol}: an unpriced line cannot be rebalanced")
@@ -494,6 +504,8 @@ class ProposalCase:
             breached=drift.breached or limits.is_outside or is_freed,
             destination=allowed.clamp(wanted / PERCENT),
             unassigned=line.allocation is None,
+            cost_rate=cost_rate,
+            impact=impact,
         )
 
 
@@ -532,6 +544,20 @@ def _blocking_reasons(state: AllocationState) -> tuple[list[str], list[str]]:
     return reasons + conflicts, codes
 
 
+def _cool_off(state: AllocationState, policy: RebalancingPolicy) -> list[str]:
+    last = state.last_rebalanced
+    if last is None or policy.mode != RebalanceMode.BANDS:
+        return []
+    ends = last + dt.timedelta(days=policy.cool_off_days)
+    return [f"the cool-off lasts until {ends}"] if state.day < ends else []
+
+
+def _refused_lines(state: AllocationState, reasons: Sequence[str]) -> list[tuple[str, str]]:
+    """Every line where nothing can be proposed: what is wrong with its own price, or with the whole."""
+    own, names = {line.asset.pk: reason for line, reason in _unpriced(state)}, _names(state)
+    return [(names[line.asset.pk], own.get(line.asset.pk, reasons[0])) for line in state.lines]
+
+
 def _unpriced(state: AllocationState) -> list[tuple[AllocationLine, str]]:
     """Lines that the price guard keeps from being traded, and why."""
     found = []
@@ -545,10 +571,10 @@ def _unpriced(state: AllocationState) -> list[tuple[AllocationLine, str]]:
 
 def _names(state: AllocationState) -> dict[int, str]:
     """Symbols, with the exchange where two lines share one."""
-    symbols = [line.asset.symbol for line in state.lines]
+    count = Counter(line.asset.symbol for line in state.lines)
     return {
         line.asset.pk: line.asset.symbol
-        if symbols.count(line.asset.symbol) == 1
+        if count[line.asset.symbol] == 1
         else f"{line.asset.symbol}.{line.asset.exchange}"
         for line in state.lines
     }

@@ -181,6 +181,16 @@ def restriction_check(restriction: TradingRestriction) -> None:
         for name, limit in zip(("minimum", "maximum"), limits, strict=True):
             if limit is not None and limit > WHOLE:
                 faults[name] = f"{limit} is more than 100 percent"
+    for name, limit in zip(("minimum", "maximum"), limits, strict=True):
+        if limit is not None and limit < 0:
+            faults[name] = f"{limit} is negative"
+    low, high = limits
+    if low is not None and high is not None and low > high:
+        faults["minimum"] = f"the minimum of {low} is above the maximum of {high}"
+    if restriction.ends_on is not None and restriction.ends_on < restriction.starts_on:
+        faults["ends_on"] = (
+            f"the last day, {restriction.ends_on}, is before the first, {restriction.starts_on}"
+        )
     if not (restriction.reason or "").strip():
         faults["reason"] = "a restriction needs a reason"
     if faults:

@@ -46,6 +46,7 @@ from analytics.selectors.household_trades import (
 from portfolio_site.kernel.canonical import decimal_text
 from portfolios.calculations.lots import DUST, InsufficientLotsError, Lot
 from portfolios.models import Asset, CostMethod, Portfolio, TaxTreatment
+from portfolios.selectors.open_lots import WalkedBook
 
 # As money is stored.
 MONEY_PLACES = Decimal("0.000001")
@@ -102,10 +103,16 @@ def tax_review(
 
 
 def tax_reviews(
-    cases: Sequence[tuple[Portfolio, RebalancingPolicy, Sequence[TaxedTrade]]], day: dt.date
+    cases: Sequence[tuple[Portfolio, RebalancingPolicy, Sequence[TaxedTrade]]],
+    day: dt.date,
+    *,
+    books: Mapping[int, WalkedBook] | None = None,
 ) -> list[TaxReview]:
-    """The same for many portfolios, whose books are read at once; none knows of the trades of another."""
-    return [TaxReview() if review is None else review.run() for review in _reviews(cases, day)]
+    """The same for many portfolios, whose books are read at once; none knows of the trades of another.
+
+    books: by portfolio, whole books up to the day, where they have been walked already.
+    """
+    return [TaxReview() if review is None else review.run() for review in _reviews(cases, day, books or {})]
 
 
 def lot_methods_compare(
@@ -115,12 +122,14 @@ def lot_methods_compare(
 
     Raises InsufficientLotsError for a sale beyond the lots.
     """
-    (review,) = _reviews([(portfolio, policy, [sale])], day)
+    (review,) = _reviews([(portfolio, policy, [sale])], day, {})
     return review.compare(sale) if review else {}
 
 
 def _reviews(
-    cases: Sequence[tuple[Portfolio, RebalancingPolicy, Sequence[TaxedTrade]]], day: dt.date
+    cases: Sequence[tuple[Portfolio, RebalancingPolicy, Sequence[TaxedTrade]]],
+    day: dt.date,
+    books: Mapping[int, WalkedBook],
 ) -> list["_Review | None"]:
     """With all they need to know; None where there is no trade."""
     wanted = [(portfolio, policy) for portfolio, policy, trades in cases if trades]
@@ -132,6 +141,7 @@ def _reviews(
         day,
         identities,
         with_year_gain=any(policy.yearly_gain_budget is not None for _, policy in wanted),
+        books=books,
     )
     names = _names(identities)
     return [

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 
-from analytics.models import EventType, ProposalGear, RebalancingEvent
+from analytics.models import EventType, ProposalGear, RebalanceMode, RebalancingEvent, RebalancingPolicy
 from analytics.services.allocation_analysis import AllocationState
+from analytics.services.policies import PERCENTAGES, RATES, SHARES
 from analytics.services.rebalancing_events import Trigger, event_propose
 from analytics.services.rebalancing_recommendation import (
     Number,
@@ -96,7 +97,8 @@ def what_if_compare(
 ) -> Comparison:
     """The best trades of each scenario for the portfolio at the end of `day` (default: the latest one).
 
-    Raises WhatIfError for no scenario, for more than MOST_SCENARIOS and for two of one name.
+    Raises WhatIfError for no scenario, for more than MOST_SCENARIOS, for two of one name and for options that
+    no policy could have.
     """
     names = [scenario.name for scenario in scenarios]
     if not 1 <= len(names) <= MOST_SCENARIOS:
@@ -104,11 +106,41 @@ def what_if_compare(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise WhatIfError(f"scenarios: {', '.join(twice)} is there more than once.")
+    for scenario in scenarios:
+        _scenario_check(scenario)
     state = portfolio_state(portfolio, day)
     if isinstance(state, Recommendation):
         return Comparison(portfolio, state.day, None, tuple(scenarios), (state,) * len(names))
     found = tuple(recommendation_for(state, scenario.overrides, gear=gear) for scenario in scenarios)
     return Comparison(portfolio, state.day, state, tuple(scenarios), found)
+
+
+def _scenario_check(scenario: Scenario) -> None:
+    """The options against what a policy may be. Raises WhatIfError with every fault."""
+    given = {name: value for name, value in asdict(scenario.overrides).items() if value is not None}
+    amount, mode = given.pop("raise_amount", None), given.get("mode")
+    faults = {}
+    if amount is not None and mode not in (None, RebalanceMode.RAISE_CASH):
+        faults["raise_amount"] = f"goes with mode {RebalanceMode.RAISE_CASH} only"
+    if amount is None and mode == RebalanceMode.RAISE_CASH:
+        faults["mode"] = f"{mode} needs a raise_amount"
+    for names, is_inside, rule in (
+        (RATES, lambda value: value < 1, "must be below 1"),
+        (SHARES, lambda value: value <= 1, "must be at most 1"),
+        (PERCENTAGES, lambda value: value <= 100, "must be at most 100"),
+    ):
+        faults |= {
+            name: f"{given[name]:f}: {rule}" for name in names if name in given and not is_inside(given[name])
+        }
+    try:
+        RebalancingPolicy(**given).clean_fields(
+            exclude={column.name for column in RebalancingPolicy._meta.fields} - given.keys()
+        )
+    except ValidationError as error:
+        faults = {name: " ".join(texts) for name, texts in error.message_dict.items()} | faults
+    if faults:
+        found = "; ".join(f"{name}: {text}" for name, text in sorted(faults.items()))
+        raise WhatIfError(f"{scenario.name}: {found}")
 
 
 def what_if_promote(comparison: Comparison, name: str, *, actor: Actor = None) -> RebalancingEvent:

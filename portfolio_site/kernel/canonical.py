@@ -21,9 +21,11 @@ def decimal_text(value: Decimal) -> str:
     """Plain digits without an exponent or trailing zeros: 1.50 and 1.5 are one number."""
     if not value.is_finite():
         raise ValueError(f"{value} has no canonical form")
-    if value == 0:
+    if not value:
         return "0"
-    text = format(value, "f")
+    text = str(value)
+    if "E" in text:
+        text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

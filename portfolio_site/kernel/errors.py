@@ -5,7 +5,8 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework import status
+from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
@@ -39,6 +40,14 @@ PROBLEM_SCHEMA = {
         },
     },
 }
+
+
+class Conflict(APIException):
+    """What is asked for does not fit what has happened meanwhile; the text says what."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "The request does not fit the present state."
+    default_code = "conflict"
 
 
 def problem_handler(error: Exception, context: dict[str, Any]) -> Response | None:

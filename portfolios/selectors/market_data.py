@@ -129,6 +129,13 @@ def last_bar_days(asset_ids: Iterable[int], days: Sequence[dt.date]) -> set[dt.d
     return {day for row in found for day in row if day is not None}
 
 
+def latest_bar_days(asset_ids: Iterable[int], through: dt.date) -> dict[int, dt.date]:
+    """The day of each asset's last bar up to a day; assets without any are left out."""
+    bars = PriceBar.objects.filter(asset=OuterRef("pk"), date__lte=through).order_by("-date").values("date")
+    assets = Asset.objects.filter(pk__in=list(asset_ids)).annotate(last=Subquery(bars[:1]))
+    return dict(assets.filter(last__isnull=False).values_list("pk", "last"))
+
+
 def _bar_rows(asset_ids: Iterable[int]) -> QuerySet[PriceBar]:
     return PriceBar.objects.filter(asset__in=sorted(set(asset_ids))).order_by("asset_id", "date")
 

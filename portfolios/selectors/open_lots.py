@@ -61,7 +61,7 @@ def walked_books(
     """
     inputs = book_inputs([portfolio.pk for portfolio in portfolios], through, assets=assets)
     known = Asset.objects.in_bulk({asset for book in inputs.values() for asset in book.asset_ids})
-    bars = _bars_for_costs(inputs.values(), through)
+    bars = bars_for_costs(inputs.values(), through)
     rates: dict[str, Mapping[str, Series]] = {}
     for base in {portfolio.base_currency_id for portfolio in portfolios}:
         currencies = {asset.currency_id for asset in known.values()}.union(
@@ -69,23 +69,33 @@ def walked_books(
         )
         rates[base] = exchange_rates_to(base, currencies, through)
     for portfolio in portfolios:
-        book = inputs[portfolio.pk]
-        try:
-            days = books_walk(
-                portfolio,
-                book,
-                assets=known,
-                bars=bars,
-                rates=rates[portfolio.base_currency_id],
-                fx_max_carry_days=settings.FX_MAX_CARRY_DAYS,
-            )
-        except LedgerError as error:
-            yield WalkedBook(portfolio, book, [], error)
-        else:
-            yield WalkedBook(portfolio, book, days)
+        own_rates = rates[portfolio.base_currency_id]
+        yield book_walked(portfolio, inputs[portfolio.pk], assets=known, bars=bars, rates=own_rates)
 
 
-def _bars_for_costs(inputs: Iterable[BookInputs], through: dt.date) -> Mapping[int, Bars]:
+def book_walked(
+    portfolio: Portfolio,
+    inputs: BookInputs,
+    *,
+    assets: Mapping[int, Asset],
+    bars: Mapping[int, Bars],
+    rates: Mapping[str, Series],
+) -> WalkedBook:
+    try:
+        days = books_walk(
+            portfolio,
+            inputs,
+            assets=assets,
+            bars=bars,
+            rates=rates,
+            fx_max_carry_days=settings.FX_MAX_CARRY_DAYS,
+        )
+    except LedgerError as error:
+        return WalkedBook(portfolio, inputs, [], error)
+    return WalkedBook(portfolio, inputs, days)
+
+
+def bars_for_costs(inputs: Iterable[BookInputs], through: dt.date) -> Mapping[int, Bars]:
     """Only transfers in kind and corporate actions ask the market what something is worth."""
     wanted: set[int | None] = set()
     for book in inputs:

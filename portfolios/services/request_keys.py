@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 
 from portfolio_site.kernel.canonical import canonical_json, sha256_of
@@ -22,9 +23,13 @@ def request_once(key: str, actor: Actor, action: str, body: Any, do: Callable[[]
 
     Answers are given as JSON has them, the first time too. The key is stored in the transaction of the work:
     when `do` raises, neither stands and the key is free again. Of two requests at one instant the later
-    waits for the earlier. Call it before anything is locked. Raises ValidationError, RequestKeyConflict.
+    waits for the earlier. Call it before anything is locked. Raises ValidationError, RequestKeyConflict, and
+    PermissionDenied for an actor without a name.
     """
-    user = actor if isinstance(actor, User) else None
+    if actor is not None and not isinstance(actor, User):
+        # Nobody in person is the system, whose answers are not for strangers.
+        raise PermissionDenied("a request under a key must say whose it is")
+    user = actor
     claim = RequestKey(user=user, key=key, action=action, request_hash=sha256_of(body))
     claim.full_clean(exclude=["answer"], validate_unique=False, validate_constraints=False)
     try:

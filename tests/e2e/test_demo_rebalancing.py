@@ -16,6 +16,8 @@ from tests.support.oracle_ledger import Close, walk
 pytestmark = DEMO_MARKS
 
 CENT = Decimal("0.01")
+# Money is stored to so many decimals.
+MONEY = Decimal("0.000001")
 TRIGGERS = {"TECH": "threshold", "NEW": "cash_flow", "EURO": "scheduled"}
 BREACHES = {
     "BALANCED": set(),
@@ -81,8 +83,8 @@ def test_every_trade_obeys_the_policy(demo_house: DemoHouse, code: str) -> None:
         assert quantity > 0
         assert quantity == int(quantity), "whole shares"
         assert price == pytest.approx(price_of(close, code, symbol), rel=Decimal("1e-9"))
-        assert Decimal(action["amount"]) == (quantity * price).quantize(CENT)
-        assert Decimal(action["cost"]) == cost_of(policy, quantity * price).quantize(CENT)
+        assert Decimal(action["amount"]) == (quantity * price).quantize(MONEY)
+        assert Decimal(action["cost"]) == cost_of(policy, quantity * price).quantize(MONEY)
         if action["side"] == "sell":
             assert quantity <= held
         if not (action["side"] == "sell" and quantity == held):

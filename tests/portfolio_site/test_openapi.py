@@ -10,6 +10,7 @@ from django.test import Client
 
 from tests.support.api import ANALYSES, API, REQUESTS, ROWS
 
+DECISIONS = ("approve", "reject", "cancel", "execute")
 SUMMARIES = {
     "PortfolioAnalyticsSummary",
     "PortfolioAllocationAnalysis",
@@ -36,6 +37,7 @@ def test_it_has_every_address(document: dict) -> None:
     addresses = {re.sub(r"\{\w+\}", "1", address) for address in document["paths"]}
     lists = {f"{API}{resource}/" for resource in ROWS}
     actions = {f"{API}portfolios/1/{action}/" for action in (*ANALYSES, *REQUESTS)}
+    actions |= {f"{API}rebalancing-events/1/{action}/" for action in (*DECISIONS, "evidence-pack")}
     assert addresses == lists | {f"{address}1/" for address in lists} | actions
 
 
@@ -67,6 +69,14 @@ def test_requests_are_answered_with_202(document: dict) -> None:
             "202",
             "default",
         }
+
+
+def test_decisions_take_the_key_of_their_caller(document: dict) -> None:
+    for action in DECISIONS:
+        operation = document["paths"][f"{API}rebalancing-events/{{id}}/{action}/"]["post"]
+        headers = [entry["name"] for entry in operation["parameters"] if entry["in"] == "header"]
+        assert headers == ["Idempotency-Key"]
+        assert set(operation["responses"]) == {"200", "default"}
 
 
 @pytest.mark.django_db

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from analytics.models import AnalyticsRun, ChunkKind
+from portfolio_site.kernel.fields import MONEY_DIGITS, MONEY_PLACES
 from portfolios.models import Portfolio, PortfolioStatus
 
 
@@ -30,6 +31,8 @@ def decimal_argument(text: str) -> Decimal:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
     if not value.is_finite() or value < 0:
         raise argparse.ArgumentTypeError(f"{text!r} must be a number that is not negative")
+    if value >= Decimal(10) ** (MONEY_DIGITS - MONEY_PLACES):
+        raise argparse.ArgumentTypeError(f"{text!r} is more than an amount can be")
     return value
 
 

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -16,7 +17,11 @@ from analytics.services.rebalancing_recommendation import (
     Recommendation,
     rebalancing_recommend,
 )
+from analytics.services.rebalancing_sweep import proposals_sweep
 from analytics.services.triggers import Trigger
+from portfolios.models import Portfolio
+
+TRIGGER = Trigger(EventType.MANUAL, {"command": "propose_rebalancing"})
 
 
 class Command(BaseCommand):
@@ -58,18 +63,46 @@ class Command(BaseCommand):
             fee_per_trade=options["fee_per_trade"],
             cost_rate=options["cost_rate"],
         )
-        recommendations = []
-        for portfolio in portfolios_named(options["portfolio"]):
+        portfolios = portfolios_named(options["portfolio"])
+        together = options["gear"] == ProposalGear.FAST and len(portfolios) > 1 and not options["dry_run"]
+        propose = self._propose_together if together else self._propose_each
+        documents: list[dict[str, Any]] = []
+        for found in propose(portfolios, options, overrides):
+            if options["format"] == "json":
+                documents.append(found.as_json(number=float))
+            else:
+                self._print(found)
+        if options["format"] == "json":
+            self.stdout.write(json.dumps(documents))
+
+    def _propose_each(
+        self, portfolios: list[Portfolio], options: dict[str, Any], overrides: PolicyOverrides
+    ) -> Iterator[Recommendation]:
+        for portfolio in portfolios:
             with solver_silence():
                 found = rebalancing_recommend(portfolio, options["date"], overrides, gear=options["gear"])
             if found.is_storable and not options["dry_run"]:
-                event_propose(found, Trigger(EventType.MANUAL, {"command": "propose_rebalancing"}))
-            recommendations.append(found)
-        if options["format"] == "json":
-            self.stdout.write(json.dumps([found.as_json(number=float) for found in recommendations]))
-        else:
-            for found in recommendations:
-                self._print(found)
+                event_propose(found, TRIGGER)
+            yield found
+
+    def _propose_together(
+        self, portfolios: list[Portfolio], options: dict[str, Any], overrides: PolicyOverrides
+    ) -> list[Recommendation]:
+        """Read, searched for and stored a hundred at a time."""
+        found: dict[int, Recommendation] = {}
+        with solver_silence():
+            outcome = proposals_sweep(
+                [portfolio.pk for portfolio in portfolios],
+                options["date"],
+                trigger=TRIGGER,
+                overrides=overrides,
+                show=lambda recommendation: found.update({recommendation.portfolio.pk: recommendation}),
+            )
+        for recommendation in found.values():
+            code = recommendation.portfolio.code
+            if recommendation.is_storable and code in outcome.problems:
+                raise CommandError(f"{code}: {'; '.join(outcome.problems[code])}")
+        return [found[portfolio.pk] for portfolio in portfolios]
 
     def _print(self, found: Recommendation) -> None:
         content = found.as_json()

@@ -11,6 +11,9 @@ from analytics.services.restriction_changes import restriction_add_or_ask, restr
 from portfolio_site.kernel.canonical import decimal_text
 from portfolios.models import Asset, Portfolio
 
+# What a restriction says stays as it is when it is lifted.
+NOT_WITH_LIFT = ("kind", "symbol", "exchange", "issuer", "sector", "unit", "minimum", "maximum")
+
 
 class Command(BaseCommand):
     help = (
@@ -51,6 +54,8 @@ class Command(BaseCommand):
     def _add(self, options: dict[str, Any]) -> TradingRestriction | ChangeRequest:
         if options["kind"] is None:
             raise CommandError("--kind or --lift is needed.")
+        if options["exchange"] is not None and not options["symbol"]:
+            raise CommandError("--exchange goes with --symbol only.")
         names = ("kind", "issuer", "sector", "unit", "minimum", "maximum", "starts_on", "ends_on", "reason")
         fields = {name: options[name] for name in names if options[name] is not None}
         if options["symbol"]:
@@ -61,6 +66,9 @@ class Command(BaseCommand):
         return restriction_add_or_ask(portfolio, actor=_user(options["user"]), **fields)
 
     def _lift(self, options: dict[str, Any]) -> TradingRestriction | ChangeRequest:
+        given = [name for name in NOT_WITH_LIFT if options[name] is not None]
+        if given:
+            raise CommandError(f"--{given[0]} does not go with --lift.")
         found = TradingRestriction.objects.filter(pk=options["lift"]).first()
         if found is None:
             raise CommandError(f"there is no restriction {options['lift']}.")

@@ -298,14 +298,21 @@ def _fill_faults(pack: _Pack, manifest: Document) -> Iterator[str]:
     orders = {order["id"]: order for order in pack["orders"]}
     lines = {line["id"]: line for line in pack["transactions"]}
     booked: set[int] = set()
+    accepted = {
+        (link["object_id"], link["after"]["fill"])
+        for link in pack["audit"]
+        if link["action"] == "order.excess_accepted"
+    }
     for fill in pack["fills"]:
         name = f"fills.json: {fill['venue_fill_id']}"
         order = orders.get(fill["order_id"])
         if order is None:
             yield f"{name} is of no order"
             continue
-        if fill["is_excess"]:
+        if fill["is_excess"] and fill["transaction_id"] is None:
             continue
+        if fill["is_excess"] and (str(order["id"]), fill["venue_fill_id"]) not in accepted:
+            yield f"{name} goes beyond its order and was booked without a decision"
         line = lines.get(fill["transaction_id"])
         if line is None:
             yield f"{name} is not booked"

@@ -93,6 +93,25 @@ def event_close_short(event_id: int, *, actor: Actor, reason: str) -> Rebalancin
     )
 
 
+@transaction.atomic
+def outcome_restate(event_id: int, *, actor: Actor, reason: str) -> RebalancingEvent:
+    """Keep with an event that is over what its execution came to after all, as when a late fill is booked."""
+    event = event_lock(event_id)
+    outcome = execution_outcome(event)
+    if _store(event, outcome):
+        audit_append(
+            action="rebalancing.outcome_restated",
+            object_type=OBJECT_TYPE,
+            object_id=event.pk,
+            actor=actor,
+            portfolio=event.portfolio,
+            after=_summary(outcome),
+            reason=reason,
+        )
+    event.refresh_from_db()
+    return event
+
+
 def execution_outcome(event: RebalancingEvent) -> Outcome:
     """What the orders of the event came to, held against the books as they are now."""
     orders = list(event.orders.order_by("position").select_related("event__portfolio", "asset"))

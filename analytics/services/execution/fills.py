@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Sum
 
 from analytics.models import OrderFill, OrderSide, OrderStatus, RebalancingEvent, RebalancingOrder
 from analytics.services.allocation_analysis import PRICE_PLACES
@@ -146,7 +147,7 @@ def _divided(fill: VenueFill, room: Decimal) -> tuple[VenueFill | None, VenueFil
 
 def _book(order: RebalancingOrder, fill: VenueFill, actor: Actor) -> None:
     before = {"status": order.status, "filled_quantity": order.filled_quantity}
-    booked = _transaction(order, fill, actor)
+    booked = fill_transaction(order, fill, actor)
     _row(order, fill, transaction=booked)
     order.filled_quantity += fill.quantity
     order.status = (
@@ -155,10 +156,14 @@ def _book(order: RebalancingOrder, fill: VenueFill, actor: Actor) -> None:
     order.sent_at = order.sent_at or clock.now()
     order.save(update_fields=["filled_quantity", "status", "sent_at"])
     after = {"status": order.status, "filled_quantity": order.filled_quantity}
-    _record(order, "order.filled", actor, before, {**after, **_content(fill), "transaction": booked.pk})
+    _record(order, "order.filled", actor, before, {**after, **fill_content(fill), "transaction": booked.pk})
 
 
-def _transaction(order: RebalancingOrder, fill: VenueFill, actor: Actor) -> Transaction:
+def fill_transaction(order: RebalancingOrder, fill: VenueFill, actor: Actor) -> Transaction:
+    """Book the line of a fill. Raises ValidationError.
+
+    A sale names the lots of its order that are left; beyond them the portfolio's cost method chooses.
+    """
     portfolio = order.event.portfolio
     content: dict[str, Any] = {
         "kind": order.side,
@@ -171,8 +176,9 @@ def _transaction(order: RebalancingOrder, fill: VenueFill, actor: Actor) -> Tran
         "note": f"order {order.client_order_id}",
     }
     if order.side == OrderSide.SELL and order.lots and portfolio.cost_method != CostMethod.AVERAGE:
-        parts = lots_part(order, order.filled_quantity, fill.quantity)
-        content["lots"] = [{"lot": lot["lot"], "quantity": decimal_text(taken)} for lot, taken in parts]
+        parts = lots_part(order, _booked_quantity(order), fill.quantity)
+        if sum(taken for _, taken in parts) == fill.quantity:
+            content["lots"] = [{"lot": lot["lot"], "quantity": decimal_text(taken)} for lot, taken in parts]
     return transaction_create(
         portfolio,
         actor=booking_actor(portfolio, actor),
@@ -183,9 +189,15 @@ def _transaction(order: RebalancingOrder, fill: VenueFill, actor: Actor) -> Tran
     )
 
 
+def _booked_quantity(order: RebalancingOrder) -> Decimal:
+    """Of the order, and beyond it where that was accepted."""
+    booked = order.fills.filter(transaction__isnull=False).aggregate(total=Sum("quantity"))
+    return booked["total"] or NOTHING
+
+
 def _keep_excess(order: RebalancingOrder, fill: VenueFill, actor: Actor) -> None:
     _row(order, fill, is_excess=True)
-    _record(order, "order.overfilled", actor, None, _content(fill))
+    _record(order, "order.overfilled", actor, None, fill_content(fill))
     warning = excess_warning(order, fill.quantity)
     event = RebalancingEvent.objects.get(pk=order.event_id)
     RebalancingEvent.objects.filter(pk=event.pk).update(
@@ -216,7 +228,7 @@ def _row(order: RebalancingOrder, fill: VenueFill, **state: Any) -> None:
     row.save(force_insert=True)
 
 
-def _content(fill: VenueFill) -> dict[str, Any]:
+def fill_content(fill: VenueFill) -> dict[str, Any]:
     return {
         "fill": fill.fill_id,
         "quantity": fill.quantity,

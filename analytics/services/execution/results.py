@@ -103,8 +103,11 @@ def _tax(
     withheld = sum((fill.tax for fill in fills), NOTHING)
     if withheld or order.side != OrderSide.SELL:
         return withheld * rate, ()
-    tax = NOTHING
-    for lot, taken in lots_part(order, NOTHING, quantity):
+    tax, parts = NOTHING, lots_part(order, NOTHING, quantity)
+    beyond = quantity - sum((taken for _, taken in parts), NOTHING)
+    if order.lots and beyond > 0:
+        return None, (f"{order.asset.symbol}: {decimal_text(beyond)} were sold beyond the lots of the order",)
+    for lot, taken in parts:
         if lot.get("cost") is None:
             return None, (f"{order.asset.symbol}: the cost of lot {lot['lot']} is unknown",)
         cost = Decimal(lot["cost"]) * taken / Decimal(lot["quantity"])

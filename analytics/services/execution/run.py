@@ -1,15 +1,25 @@
 """Carrying out an approved event, and taking it up again where it stopped."""
 
+import logging
+
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from analytics.models import EventStatus, ProposalVersion, RebalancingEvent
 from analytics.services.approvals import approvals_of, quorum_of
 from analytics.services.event_expiry import expiry_reason, policy_of
-from analytics.services.event_moves import EventConflict, event_lock, event_move
+from analytics.services.event_moves import (
+    EventConflict,
+    action_of,
+    event_lock,
+    event_move,
+    last_recorded_move,
+)
+from analytics.services.event_state import books_changed
 from analytics.services.execution.checks import execution_conflicts
 from analytics.services.execution.completion import event_settle
 from analytics.services.execution.exchanges import overdrafts_cover
-from analytics.services.execution.fills import fill_book
+from analytics.services.execution.fills import FillConflict, fill_book
 from analytics.services.execution.orders import open_orders, orders_create, orders_mark_sent
 from analytics.services.execution.permissions import check_executor
 from analytics.services.execution.venues import VENUES, venue_of
@@ -18,6 +28,7 @@ from portfolio_site.kernel import clock
 from portfolios.services.audit import Actor
 from portfolios.services.request_keys import request_once
 
+logger = logging.getLogger(__name__)
 FAILURE_LENGTH = 1000
 
 
@@ -51,12 +62,18 @@ def event_resume(event_id: int, *, actor: Actor = None) -> RebalancingEvent:
 
 
 def executions_resume() -> list[int]:
-    """Go on with all events that a worker may have left behind; returns those that ended by it."""
+    """Go on with all events that a worker may have left behind; returns those that ended by it.
+
+    One whose fill the books refuse waits for a person (`event_close_short`) and holds up no other.
+    """
     ended = []
     for event_id in executing_events():
         try:
             event = event_resume(event_id)
         except EventConflict:  # someone else was faster
+            continue
+        except (FillConflict, ValidationError) as error:
+            logger.error("event %s cannot go on: %s", event_id, error)
             continue
         if event.status != EventStatus.EXECUTING:
             ended.append(event_id)
@@ -111,6 +128,8 @@ def _refuse_unapproved(event: RebalancingEvent) -> None:
         _refuse_outdated(event)
     if not quorum_of(event).is_met([approval.level for approval in approvals_of(event)]):
         raise EventConflict(f"{name}: the approvals do not suffice for version {event.version}")
+    if last_recorded_move(event) != action_of(EventStatus.APPROVED):
+        raise EventConflict(f"{name}: the audit trail knows of no approval")
     version = ProposalVersion.objects.filter(event=event.pk, version=event.version).first()
     if version is not None and not _is_of_version(event, version):
         raise EventConflict(f"{name} is not the proposal that is stored as version {event.version}")
@@ -125,14 +144,16 @@ def _is_of_version(event: RebalancingEvent, version: ProposalVersion) -> bool:
 
 
 def _refuse_outdated(event: RebalancingEvent) -> None:
-    expiry = expiry_reason(event)
-    if expiry:
-        raise EventConflict(f"event {event.pk} of {event.portfolio.code} no longer holds: {expiry}")
+    outdated = expiry_reason(event) or books_changed(event)
+    if outdated:
+        raise EventConflict(f"event {event.pk} of {event.portfolio.code} no longer holds: {outdated}")
 
 
 def _carry_on(event_id: int, actor: Actor) -> RebalancingEvent:
     """Each step is a transaction of its own that finds out by itself what is left to do."""
     event = RebalancingEvent.objects.select_related("portfolio").get(pk=event_id)
+    # The same request again under its key has asked nobody yet.
+    check_executor(event.portfolio, actor)
     if event.status != EventStatus.EXECUTING:
         return event
     venue = VENUES[event.venue]

@@ -9,9 +9,10 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from django.db import connection
+from django.db.models import Field
 
 from portfolios.models import AuditEvent
 from portfolios.services.audit.anchors import anchors_read
@@ -20,6 +21,9 @@ from portfolios.services.audit.hashing import CONTENT, GENESIS_HASH, moment_text
 # Some megabytes, whatever the number of rows.
 PAGE_ROWS = 5_000
 _COLUMNS = (*CONTENT, "previous_hash", "hash")
+# As `moment_text` writes it; the server does that in a fraction of the time that Python takes.
+_MOMENT_SQL = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
+_DECODER = json.JSONDecoder()
 
 Row = tuple[Any, ...]
 
@@ -57,8 +61,11 @@ def audit_verify(anchor_file: Path | None = None) -> ChainReport:
 
 def _stored_rows() -> Iterator[Row]:
     quote = connection.ops.quote_name
-    columns = [str(AuditEvent._meta.get_field(name).column) for name in _COLUMNS]  # type: ignore[union-attr]
-    rows = f"SELECT {', '.join(map(quote, columns))} FROM {quote(AuditEvent._meta.db_table)}"  # noqa: S608
+    fields = {name: cast("Field[Any, Any]", AuditEvent._meta.get_field(name)) for name in _COLUMNS}
+    columns = {name: quote(str(field.column)) for name, field in fields.items()}
+    if connection.vendor == "postgresql":
+        columns["occurred_at"] = _MOMENT_SQL.format(columns["occurred_at"])
+    rows = f"SELECT {', '.join(columns.values())} FROM {quote(AuditEvent._meta.db_table)}"  # noqa: S608
     where = ""
     last: list[int] = []
     while True:
@@ -110,11 +117,16 @@ def _hash_again(row: Row) -> str | None:
         return None
 
 
-def _moment(stored: Any) -> str:
-    """PostgreSQL's driver gives a time; SQLite's gives UTC as text without saying so."""
+def _moment(stored: dt.datetime | str) -> str:
+    """PostgreSQL gives it as it was hashed; SQLite's driver gives UTC without saying so, text or not."""
+    if isinstance(stored, str) and stored.endswith("+00:00"):
+        return stored
     moment = dt.datetime.fromisoformat(stored) if isinstance(stored, str) else stored
     return moment_text(moment) if moment.tzinfo else moment.isoformat(timespec="microseconds") + "+00:00"
 
 
-def _document(stored: Any) -> Any:
-    return None if stored is None else json.loads(stored)
+def _document(stored: str | None) -> Any:
+    if stored is None:
+        return None
+    value, end = _DECODER.raw_decode(stored)
+    return value if end == len(stored) else json.loads(stored)

@@ -51,3 +51,35 @@ def test_the_nearest_whole_shares_are_recommended() -> None:
     assert (answer["calculation_date"], answer["run"]) == ("2024-03-28", run.pk)
     assert answer["quality"] == {"var_95": "insufficient data"}
     assert answer["open_event"] == event.pk
+    assert (answer["estimated_tax"], answer["reason_codes"], answer["warnings"]) == ("0.00", [], [])
+
+
+def test_what_cannot_be_proposed_says_why_in_a_code() -> None:
+    portfolio = make_portfolio("GROWTH", owner=make_user())
+    asset = make_asset("AAPL")
+    make_price(asset, DAY)
+    make_transaction(portfolio, kind="deposit", amount=1000, trade_date=DAY_BEFORE)
+    make_transaction(
+        portfolio, kind="buy", asset=asset, quantity=1, price=30, amount=30, trade_date=DAY_BEFORE
+    )
+    url = portfolio_url(portfolio, "rebalancing-recommendation")
+    answer = client_of(portfolio.owner).get(url, {"date": DAY.isoformat()}).json()
+    assert (answer["status"], answer["reason_codes"]) == ("blocked", ["no_targets"])
+    assert (answer["estimated_tax"], answer["warnings"]) == (None, [])
+
+
+def test_a_line_that_is_left_as_it_is_is_a_warning() -> None:
+    portfolio = make_portfolio("GROWTH", owner=make_user())
+    asset, unpriced = make_asset("AAPL"), make_asset("NEW")
+    make_price(asset, DAY)
+    make_transaction(portfolio, kind="deposit", amount=1000, trade_date=DAY_BEFORE)
+    make_transaction(
+        portfolio, kind="buy", asset=asset, quantity=1, price=30, amount=30, trade_date=DAY_BEFORE
+    )
+    make_allocation(portfolio, asset, 96)
+    make_allocation(portfolio, unpriced, 4)
+    RebalancingPolicy.objects.create(portfolio=portfolio, mode="full")
+    url = portfolio_url(portfolio, "rebalancing-recommendation")
+    answer = client_of(portfolio.owner).get(url, {"date": DAY.isoformat()}).json()
+    assert (answer["status"], answer["reason_codes"]) == ("needs_review", [])
+    assert answer["warnings"] == ["NEW: no price in USD: it is left as it is"]

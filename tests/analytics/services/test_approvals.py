@@ -12,7 +12,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 
 from analytics.models import Approval, EventStatus, ProposalVersion, RebalancingEvent, RebalancingPolicy
-from analytics.services.approval_rules import Quorum, automatic_refusals, quorum_of
+from analytics.services.approval_rules import Quorum, quorum_of
 from analytics.services.approvals import (
     event_approve,
     event_approve_automatically,
@@ -460,9 +460,7 @@ def test_whatever_the_policy_does_not_allow_waits_for_persons(
     assert stored() == before
 
 
-def test_the_switch_is_off_unless_somebody_turned_it_on(automatic: Desk, settings: Any) -> None:
-    del settings.AUTOMATIC_APPROVAL
-    assert automatic_refusals(automatic.event) == ["automatic approval is switched off"]
+def test_where_the_switch_is_off_persons_approve(automatic: Desk, settings: Any) -> None:
     settings.AUTOMATIC_APPROVAL = False
     before = stored()
     assert event_approve_automatically(automatic.event.pk) == ["automatic approval is switched off"]

@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +14,7 @@ from analytics.models import EventStatus, ProposalVersion, RebalancingEvent, Reb
 from analytics.services import event_expiry
 from analytics.services.event_expiry import events_expire, expiry_reason, policy_of
 from analytics.services.event_moves import event_move
+from analytics.services.restrictions import restriction_add
 from portfolio_site.kernel import clock
 from portfolios.models import Asset, AuditEvent, CorporateAction, Portfolio, Transaction, TransactionStatus
 from portfolios.services.transactions import transaction_create, transaction_move, transaction_reverse
@@ -21,6 +24,7 @@ pytestmark = pytest.mark.django_db
 DAY = make.DAY
 NEXT_DAY = DAY + dt.timedelta(days=1)
 LATER = dt.timedelta(hours=1)
+LONG_AGO = dt.timedelta(days=100)
 
 
 @pytest.fixture
@@ -108,11 +112,13 @@ def test_an_event_that_moved_on_a_moment_ago_keeps_what_it_became(
 ) -> None:
     RebalancingEvent.objects.update(expires_at=clock.now() - LATER)
 
-    def reason_found_too_late(found: RebalancingEvent) -> str:
-        event_move(found.pk, EventStatus.EXECUTING, actor=None)
-        return expiry_reason(found)
+    find = event_expiry.expiry_reasons
 
-    monkeypatch.setattr(event_expiry, "expiry_reason", reason_found_too_late)
+    def reasons_found_too_late(found: list[RebalancingEvent]) -> dict[int, str]:
+        event_move(found[0].pk, EventStatus.EXECUTING, actor=None)
+        return find(found)
+
+    monkeypatch.setattr(event_expiry, "expiry_reasons", reasons_found_too_late)
     assert events_expire() == 0
     assert RebalancingEvent.objects.get().status == EventStatus.EXECUTING
     assert not AuditEvent.objects.filter(action="rebalancing.expired").exists()
@@ -258,10 +264,91 @@ def test_a_portfolio_without_a_stored_policy_has_the_defaults(portfolio: Portfol
     assert policy_of(Portfolio.objects.get()).price_move_limit == 1
 
 
-def test_the_sweep_asks_the_same_number_of_questions_of_every_event(
-    portfolio: Portfolio, django_assert_max_num_queries: Any
+# Restrictions
+
+
+def restrict(portfolio: Portfolio | None, asset: Asset, kind: str, **fields: Any) -> None:
+    restriction_add(portfolio, asset=asset, kind=kind, reason="sanctions", **{"starts_on": DAY} | fields)
+
+
+def whole_action(asset: Asset, side: str) -> dict[str, Any]:
+    return {
+        "asset": asset.pk,
+        "symbol": asset.symbol,
+        "exchange": "",
+        "side": side,
+        "quantity": "10",
+        "price": "100",
+        "local_price": "100",
+        "amount": "1000",
+    }
+
+
+@pytest.mark.parametrize("for_all", [True, False], ids=["restricted list", "of the portfolio"])
+@pytest.mark.parametrize(
+    ("side", "kind"), [("buy", "do_not_buy"), ("sell", "do_not_sell"), ("buy", "do_not_trade")]
+)
+def test_a_restriction_that_came_since_ends_a_proposal_that_trades_against_it(
+    event: RebalancingEvent, portfolio: Portfolio, asset: Asset, side: str, kind: str, for_all: bool
 ) -> None:
-    for _ in range(20):
-        make.make_event(make.make_portfolio(), expires_at=clock.now() + LATER)
-    with django_assert_max_num_queries(1 + 20 * 4):
+    RebalancingEvent.objects.update(actions=[whole_action(asset, side)])
+    still_holds()
+    restrict(None if for_all else portfolio, asset, kind)
+    expired_for(f"AAA: {side} against")
+
+
+@pytest.mark.parametrize(("side", "kind"), [("buy", "do_not_sell"), ("sell", "do_not_buy")])
+def test_a_restriction_of_the_other_side_or_of_something_else_does_not(
+    event: RebalancingEvent, portfolio: Portfolio, asset: Asset, side: str, kind: str
+) -> None:
+    RebalancingEvent.objects.update(actions=[whole_action(asset, side)])
+    restrict(portfolio, asset, kind)
+    restrict(portfolio, make.make_asset("BBB"), "do_not_trade")
+    restrict(portfolio, asset, "do_not_trade", starts_on=DAY - LONG_AGO, ends_on=DAY - dt.timedelta(days=1))
+    restrict(make.make_portfolio(), asset, "do_not_trade")
+    still_holds()
+
+
+@pytest.mark.parametrize(("maximum", "holds"), [("50", False), ("60", True)])
+def test_a_range_that_came_since_is_held_against_the_state_before_trading(
+    event: RebalancingEvent, portfolio: Portfolio, asset: Asset, maximum: str, holds: bool
+) -> None:
+    """5,000 of 10,000 are held, and 1,000 more would be bought."""
+    line = {"symbol": "AAA", "exchange": "", "quantity": "50", "price": "100", "value": "5000"}
+    RebalancingEvent.objects.update(
+        actions=[whole_action(asset, "buy")], pre_state={"value": "10000", "cash": "5000", "lines": [line]}
+    )
+    restrict(portfolio, asset, "range", maximum=Decimal(maximum), unit="percent")
+    if holds:
+        still_holds()
+    else:
+        expired_for("AAA: leads out of at most 50 %")
+
+
+# The sweep
+
+
+def make_young_events(count: int, asset: Asset) -> None:
+    for _ in range(count):
+        portfolio = make.make_portfolio()
+        limit_moves(portfolio, Decimal("0.5"))
+        make.make_event(portfolio, expires_at=clock.now() + LATER, actions=[whole_action(asset, "buy")])
+
+
+def test_how_many_events_there_are_costs_the_sweep_no_query(
+    asset: Asset, django_assert_num_queries: Any
+) -> None:
+    restrict(None, asset, "do_not_sell")
+    make_young_events(2, asset)
+    with CaptureQueriesContext(connection) as few:
         assert events_expire() == 0
+    make_young_events(20, asset)
+    with django_assert_num_queries(len(few)):
+        assert events_expire() == 0
+
+
+def test_the_sweep_goes_on_through_all_chunks(asset: Asset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_expiry, "EVENTS_PER_CHUNK", 2)
+    make_young_events(5, asset)
+    RebalancingEvent.objects.update(expires_at=clock.now() - LATER)
+    assert events_expire() == 5

@@ -246,7 +246,7 @@ def test_what_the_tax_review_forbids_is_barred_and_the_rest_proposed(
 ) -> None:
     aaa = Asset.objects.get(symbol="AAA")
 
-    def wash_sale(cases: Any, day: dt.date) -> list[TaxReview]:
+    def wash_sale(cases: Any, day: dt.date, books: Any) -> list[TaxReview]:
         sold = [any(trade.asset_id == aaa.pk and trade.side == "sell" for trade in c[2]) for c in cases]
         return [TaxReview(blocked={aaa.pk: "wash sale"} if found else {}) for found in sold]
 

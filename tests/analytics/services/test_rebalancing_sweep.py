@@ -1,17 +1,22 @@
 """Sweeps over many portfolios: what is stored, what joins, what is left out, and in how many queries."""
 
 import datetime as dt
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
+from io import StringIO
+from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from analytics.calculations import rebalancing_many
 from analytics.calculations.rebalancing import Line, Proposal, Rules, Trade
 from analytics.calculations.rebalancing_check import check_trades
+from analytics.management.commands import propose_rebalancing
 from analytics.models import (
     EventStatus,
     EventType,
@@ -20,11 +25,20 @@ from analytics.models import (
     RebalancingEvent,
     RebalancingPolicy,
 )
+from analytics.selectors.portfolio_panels import (
+    PortfolioPanel,
+    PortfolioStanding,
+    portfolio_panels,
+    portfolio_standings,
+)
 from analytics.services import rebalancing_events, rebalancing_sweep
 from analytics.services import rebalancing_recommendation as recommendation
+from analytics.services.allocation_analysis import allocations_analyse
+from analytics.services.proposal_documents import proposal_from_inputs
 from analytics.services.rebalancing_sweep import proposals_sweep
 from analytics.services.tax_review import TaxReview
 from analytics.services.triggers import Trigger
+from analytics.tasks import sweep_proposals
 from portfolio_site.kernel import clock
 from portfolios.models import Asset, AuditEvent, Portfolio, TransactionKind
 from tests.support import factories as make
@@ -138,7 +152,7 @@ def test_a_search_that_breaks_a_rule_is_found_out_and_keeps_back_no_other(
         return [*proposals[:-1], replace(proposals[-1], trades=(replace(sale, quantity=Decimal(701)), *buys))]
 
     monkeypatch.setattr(rebalancing_sweep, "propose_many", spoiled)
-    monkeypatch.setattr(recommendation, "tax_reviews", lambda cases, day: [TaxReview() for _ in cases])
+    monkeypatch.setattr(recommendation, "tax_reviews", lambda cases, day, books: [TaxReview() for _ in cases])
     outcome = proposals_sweep([good.pk, bad.pk])
     assert list(outcome.stored) == [good.pk]
     assert "sells 701 but holds 700" in outcome.problems[bad.code][0]
@@ -177,3 +191,58 @@ def test_more_portfolios_than_are_swept_together_are_all_proposed_to(
     monkeypatch.setattr(rebalancing_sweep, "PORTFOLIOS_TOGETHER", 2)
     books = [make_book(assets, number) for number in range(5)]
     assert sorted(proposals_sweep([book.pk for book in books]).stored) == sorted(book.pk for book in books)
+
+
+def test_a_standing_is_what_a_panel_ends_with(assets: list[Asset]) -> None:
+    books = [make_book(assets, number) for number in range(2)]
+    later = DAY + dt.timedelta(days=2)  # without prices of its own
+    panels = [panel for panel in portfolio_panels(books, later) if isinstance(panel, PortfolioPanel)]
+    standings = [found for found in portfolio_standings(books, later) if isinstance(found, PortfolioStanding)]
+    assert [standing.last_day for standing in standings] == [panel.last_day for panel in panels] == [DAY] * 2
+    for short, long in zip(allocations_analyse(standings), allocations_analyse(panels), strict=True):
+        lines = tuple(replace(line, highest_drift=None) for line in long.lines)
+        assert replace(long, lines=lines) == short
+
+
+def test_bound_and_gap_of_a_search_are_kept_with_its_proposal(assets: list[Asset]) -> None:
+    RebalancingPolicy.objects.filter(portfolio=make_book(assets, targets=(33, 33, 33)).pk).update(
+        cash_reserve_percentage=Decimal("2.9")
+    )
+    proposals_sweep(Portfolio.objects.values_list("pk", flat=True))
+    event, version = RebalancingEvent.objects.get(), ProposalVersion.objects.get()
+    assert event.optimality_gap is not None
+    assert event.distance_bound is not None
+    assert event.distance_bound + event.optimality_gap == pytest.approx(event.tracking_distance, abs=1e-12)
+    assert event.tracking_distance is not None
+    assert proposal_from_inputs(version.inputs) == version.proposal
+
+
+def test_a_worker_sweeps_the_chunk_it_is_given(assets: list[Asset]) -> None:
+    books = [make_book(assets, number) for number in range(3)]
+    chunk = [books[0].pk, books[2].pk]
+    counts = {"stored": 2, "left_alone": 0, "problems": 0}
+    assert sweep_proposals(chunk, DAY.isoformat()) == counts
+    assert sweep_proposals(chunk, DAY.isoformat()) == counts
+    assert sorted(RebalancingEvent.objects.values_list("portfolio", flat=True)) == chunk
+
+
+def test_the_command_sweeps_many_portfolios_in_the_fast_gear(
+    assets: list[Asset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = [make_book(assets, number).code for number in range(2)] + [make.make_portfolio().code]
+    swept: list[list[int]] = []
+
+    def sweep(ids: list[int], *args: Any, **options: Any) -> rebalancing_sweep.SweepOutcome:
+        swept.append(ids)
+        return proposals_sweep(ids, *args, **options)
+
+    monkeypatch.setattr(propose_rebalancing, "proposals_sweep", sweep)
+    out = StringIO()
+    options = [f"--portfolio={code}" for code in codes]
+    call_command("propose_rebalancing", "--gear=fast", "--format=json", *options, stdout=out)
+    answer = json.loads(out.getvalue())
+    assert len(swept) == 1
+    assert [found["portfolio"] for found in answer] == codes
+    assert [found["status"] for found in answer][2] == "blocked"
+    assert sorted(RebalancingEvent.objects.values_list("portfolio__code", flat=True)) == sorted(codes[:2])
+    assert {event.trigger["command"] for event in RebalancingEvent.objects.all()} == {"propose_rebalancing"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,8 +74,9 @@ def test_a_key_belongs_to_its_user() -> None:
     work = Counted()
     callers = [make.make_user(), make.make_user(), None]
     assert [request_once("k1", user, "test", BODY, work)["time"] for user in callers] == [1, 2, 3]
-    # Nobody signed in is one caller, too.
-    assert request_once("k1", AnonymousUser(), "test", BODY, work) == {"time": 3}
+    # Who is not signed in is not the system, and gets none of its answers.
+    with pytest.raises(PermissionDenied, match="must say whose it is"):
+        request_once("k1", AnonymousUser(), "test", BODY, work)
     assert RequestKey.objects.count() == 3
 
 

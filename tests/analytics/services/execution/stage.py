@@ -18,9 +18,11 @@ from analytics.models import (
     RebalancingOrder,
     RebalancingPolicy,
 )
+from analytics.services.execution.prices import market_on
 from analytics.services.execution.protocol import VenueFill
 from portfolios.models import Asset, AuditEvent, ExchangeRate, Portfolio, Transaction
 from portfolios.selectors.books import Book, book_on
+from portfolios.services.audit import audit_append
 from tests.support import factories as make
 
 DAY = make.DAY
@@ -107,25 +109,41 @@ def line(symbol: str, quantity: Any, price: Any, target: Any = 40) -> dict[str, 
     }
 
 
+def pre_state(portfolio: Portfolio) -> dict[str, Any]:
+    """As the books have it on the day: AAA and BBB, and what else is held."""
+    book, prices = book_on(portfolio, DAY), {"AAA": 100, "BBB": 200}
+    symbols = dict(Asset.objects.values_list("pk", "symbol"))
+    held = dict.fromkeys(prices, Decimal(0)) | {symbols[pk]: units for pk, units in book.quantities.items()}
+    rates = market_on(portfolio, (), DAY, book.cash).rates
+    return {
+        "portfolio": portfolio.code,
+        "date": DAY.isoformat(),
+        "value": "10000",
+        "cash": str(sum(amount * rates.get(code, 0) for code, amount in book.cash.items())),
+        "lines": [line(symbol, units, prices.get(symbol, 50)) for symbol, units in held.items()],
+    }
+
+
 def approved_event(portfolio: Portfolio, *actions: dict[str, Any], **fields: Any) -> RebalancingEvent:
     """By default the buy stands before the sale."""
     defaults: dict[str, Any] = {
         "status": EventStatus.APPROVED,
         "proposal_hash": HASH,
         "actions": list(actions) or [action("BBB", "buy", 5, 200), action("AAA", "sell", 10, 100)],
-        "pre_state": {
-            "portfolio": portfolio.code,
-            "date": DAY.isoformat(),
-            "value": "10000",
-            "cash": "2000",
-            "lines": [line("AAA", 60, 100), line("BBB", 10, 200)],
-        },
+        "pre_state": pre_state(portfolio),
         "estimated_cost": Decimal(2),
     }
     event = make.make_event(portfolio, **defaults | fields)
     Approval.objects.create(
         event=event, user=make.make_user(), decision=Decision.APPROVED, proposal_hash=HASH, level=2
     )
+    with transaction.atomic():
+        audit_append(
+            action="rebalancing.approved",
+            object_type="rebalancing_event",
+            object_id=event.pk,
+            portfolio=portfolio,
+        )
     return event
 
 
@@ -149,7 +167,9 @@ def booked() -> list[Transaction]:
 
 
 def audit_actions() -> list[str]:
-    return list(AuditEvent.objects.order_by("sequence").values_list("action", flat=True))
+    """All that followed the approval."""
+    rows = AuditEvent.objects.exclude(action="rebalancing.approved")
+    return list(rows.order_by("sequence").values_list("action", flat=True))
 
 
 def footprint(portfolio: Portfolio) -> dict[str, Any]:

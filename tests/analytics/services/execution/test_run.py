@@ -8,6 +8,8 @@ import pytest
 from django.core.exceptions import PermissionDenied
 
 from analytics.models import (
+    Approval,
+    Decision,
     EventStatus,
     OrderStatus,
     RebalancingEvent,
@@ -15,11 +17,19 @@ from analytics.models import (
     RebalancingPolicy,
 )
 from analytics.services.event_moves import EventConflict
-from analytics.services.execution.run import event_execute, event_resume, executing_events
+from analytics.services.execution import run
+from analytics.services.execution.completion import event_close_short
+from analytics.services.execution.run import (
+    event_execute,
+    event_resume,
+    executing_events,
+    executions_resume,
+)
 from portfolio_site.kernel import clock
 from portfolios.models import CorporateAction, Portfolio, PortfolioRole, PriceBar
 from portfolios.services.audit import audit_verify
 from portfolios.services.request_keys import RequestKeyConflict
+from portfolios.services.transactions import transaction_create
 from tests.analytics.services.execution import stage
 from tests.support import factories as make
 
@@ -268,4 +278,52 @@ def test_orders_of_a_file_wait_and_resuming_changes_nothing(portfolio: Portfolio
     assert executing_events() == [event.pk]
     assert event_resume(event.pk).status == EventStatus.EXECUTING
     assert stage.footprint(portfolio) == before
+    assert not stage.booked()
+
+
+def test_an_execution_that_the_books_refuse_holds_up_no_other(
+    portfolio: Portfolio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = stage.approved_event(portfolio)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "fill_book", _killed)
+        with pytest.raises(SystemExit):
+            event_execute(stuck.pk, actor=None)
+    # Sold by somebody else in between: the fill of the sale finds nothing to sell.
+    transaction_create(
+        portfolio,
+        status="settled",
+        kind="sell",
+        trade_date=stage.DAY,
+        asset=stage.Asset.objects.get(symbol="AAA"),
+        quantity=Decimal(60),
+        price=Decimal(100),
+    )
+    other = make.make_portfolio("OTHER")
+    going = make.make_event(other, status=EventStatus.EXECUTING, venue="paper")
+    assert executions_resume() == [going.pk]
+    stuck.refresh_from_db()
+    assert (stuck.status, len(stage.booked())) == (EventStatus.EXECUTING, 0)
+    assert event_close_short(stuck.pk, actor=None, reason="sold already").status == EventStatus.FAILED
+
+
+def _killed(*arguments: Any, **options: Any) -> None:
+    raise SystemExit
+
+
+def test_an_approval_that_the_audit_trail_does_not_know_executes_nothing(portfolio: Portfolio) -> None:
+    event = make.make_event(
+        portfolio,
+        status=EventStatus.APPROVED,
+        proposal_hash=stage.HASH,
+        actions=[stage.action("AAA", "sell", 10, 100)],
+        pre_state=stage.pre_state(portfolio),
+    )
+    Approval.objects.create(
+        event=event, user=make.make_user(), decision=Decision.APPROVED, proposal_hash=stage.HASH, level=2
+    )
+    with pytest.raises(EventConflict, match="the audit trail knows of no approval"):
+        event_execute(event.pk, actor=None)
+    event.refresh_from_db()
+    assert event.status == EventStatus.APPROVED
     assert not stage.booked()
