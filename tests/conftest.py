@@ -10,7 +10,7 @@ from tests.support.flush import flushable_database
 __all__ = ["flushable_database"]
 
 # How long an example takes depends on the machine and on its neighbours.
-hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.register_profile("house", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("house")
 
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
