@@ -17,6 +17,7 @@ DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "once: rules that no engine changes; not run again on PostgreSQL")
     config.addinivalue_line("markers", "servers: needs a real PostgreSQL and Redis; not collected elsewhere")
 
 
@@ -24,7 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what must also hold on PostgreSQL and Redis, before `-m services` selects by it."""
     for item in items:
-        if uses_database(item) or item.get_closest_marker("broker"):
+        again = uses_database(item) or item.get_closest_marker("broker")
+        if again and not item.get_closest_marker("once"):
             item.add_marker("services")
     if not has_servers():
         elsewhere = [item for item in items if item.get_closest_marker("servers")]

@@ -14,7 +14,7 @@ from portfolios.models import AuditEvent
 from tests.support import factories as make
 from tests.support.house import DAYS, FIRST_DAY, LAST_DAY, House, make_house
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 PERIOD = ("--from", FIRST_DAY.isoformat(), "--to", LAST_DAY.isoformat())
 

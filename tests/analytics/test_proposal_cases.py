@@ -19,7 +19,7 @@ from analytics.models import EventStatus, RebalancingPolicy, TradingRestriction
 from portfolios.models import Asset, Portfolio
 from tests.support.factories import make_event
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 FIRST_DAY, DAY = "2024-03-01", "2024-03-14"
 DOLLARS = {"USD": Fraction(1), "EUR": Fraction("1.25")}
 COLUMNS = {

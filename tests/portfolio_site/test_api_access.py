@@ -25,7 +25,8 @@ from tests.support.api import (
 )
 from tests.support.factories import grant, make_auditor, make_portfolio, make_superuser, make_user
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
+DECISIONS = ("approve", "reject", "cancel", "execute", "evidence-pack")
 OPEN = ("/healthz", f"{API}schema/", f"{API}docs/", f"{API}redoc/")
 
 
@@ -41,6 +42,7 @@ def test_the_walk_meets_every_resource_and_action() -> None:
     expected = {API} | {list_url(resource) for resource in ROWS}
     expected |= {f"{list_url(resource)}1/" for resource in ROWS}
     expected |= {f"{API}portfolios/1/{action}/" for action in (*ANALYSES, *REQUESTS)}
+    expected |= {f"{list_url('rebalancing-events')}1/{action}/" for action in DECISIONS}
     assert set(routes()) == expected
 
 

@@ -12,7 +12,7 @@ from portfolios.models import Asset, AuditEvent, Portfolio, PortfolioAccess, Pri
 from tests.support.factories import make_asset, make_audit_event, make_portfolio, make_user
 from tests.support.imports import nothing_written, write_file
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 ASSETS = "symbol,name,asset_class,currency"
 PRICES = "symbol,date,open,high,low,close,volume"

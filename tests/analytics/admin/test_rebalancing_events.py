@@ -19,7 +19,7 @@ from tests.support import factories as make
 from tests.support.admin import change_url, client_of, make_reader, queries_of, url_of
 from tests.support.imports import nothing_written
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 LOT = {
     "lot": 7,
     "opened": "2020-05-04",

@@ -19,7 +19,7 @@ from tests.support import factories as make
 from tests.support.api import client_of, detail_url, pointers
 from tests.support.imports import nothing_written
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 HASH, OTHER_HASH = "a" * 64, "b" * 64
 NOTE = {"proposal_hash": HASH, "note": "as discussed"}
 BODIES: dict[str, dict[str, Any]] = {

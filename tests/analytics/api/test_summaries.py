@@ -24,7 +24,7 @@ from tests.support.factories import (
     make_var_backtest,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 DAY_BEFORE = DAY - dt.timedelta(days=1)
 
 

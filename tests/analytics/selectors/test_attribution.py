@@ -25,7 +25,7 @@ from portfolios.models import Asset, ExchangeRate, InterestRate, Portfolio, Pric
 from tests.support import factories as make
 from tests.support.house import DAYS, FIRST_DAY, LAST_DAY, House, make_house
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 MONDAY, TUESDAY, WEDNESDAY = dt.date(2024, 3, 4), dt.date(2024, 3, 5), dt.date(2024, 3, 6)
 EFFECTS = ("allocation", "selection", "interaction")

@@ -26,7 +26,7 @@ from portfolios.services.audit import Actor, audit_verify
 from portfolios.services.request_keys import RequestKeyConflict
 from tests.support import factories as make
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 HASH, OLD_HASH = "a" * 64, "b" * 64
 
 

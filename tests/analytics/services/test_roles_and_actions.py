@@ -33,7 +33,7 @@ from tests.analytics.services.execution import stage
 from tests.support import factories as make
 from tests.support.imports import nothing_written
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 # What is done, of the person who does it.
 Act = Callable[[Any], object]

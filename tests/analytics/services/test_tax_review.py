@@ -14,7 +14,7 @@ from portfolios.selectors.open_lots import open_lots
 from portfolios.services.transactions import dividend_reinvest, transaction_create
 from tests.support import factories as make
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 DAY = dt.date(2024, 6, 28)
 

@@ -9,7 +9,7 @@ from portfolios.services.import_corporate_actions import corporate_actions_impor
 from tests.support.factories import make_asset
 from tests.support.imports import Refusal, counts, nothing_written, refusals, write_file
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 HEADER = "symbol,ex_date,kind,ratio,amount,new_symbol"
 GOOD = (

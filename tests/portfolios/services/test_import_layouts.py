@@ -26,7 +26,7 @@ from portfolios.services.import_transactions import LAYOUTS, transactions_import
 from tests.support.factories import make_asset, make_currency, make_portfolio, make_transaction
 from tests.support.imports import counts, nothing_written, refusals, write_file
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 SAMPLES = Path(__file__).parents[1] / "imports" / "samples"
 GENERIC = SAMPLES / "generic_broker.csv"

@@ -17,7 +17,7 @@ from portfolios.models import Asset, ImportBatch, Portfolio, PortfolioRole
 from tests.analytics.services.execution import stage
 from tests.support import factories as make
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 @pytest.fixture
