@@ -13,6 +13,8 @@ __all__ = ["flushable_database"]
 hypothesis.settings.register_profile("house", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("house")
 
+# Each keeps one worker busy for so long that the others would wait for it at the end.
+LONGEST = ("test_migrations.py", "test_restatement_migration.py", "test_killed_workers.py")
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
 
@@ -28,6 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         again = uses_database(item) or item.get_closest_marker("broker")
         if again and not item.get_closest_marker("once"):
             item.add_marker("services")
+    items.sort(key=lambda item: not item.path.name.endswith(LONGEST))
     if not has_servers():
         elsewhere = [item for item in items if item.get_closest_marker("servers")]
         config.hook.pytest_deselected(items=elsewhere)

@@ -12,7 +12,7 @@ from portfolios.models import Portfolio, PortfolioAccess
 from portfolios.services.audit import audit_verify
 from tests.support.imports import nothing_written, table_sizes
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 def test_well_known_password_needs_debug(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ def rows() -> list[tuple[Any, ...]]:
     return list(found.values_list("row_date", "portfolio", "cause", "changes"))
 
 
+@pytest.mark.servers
 def test_restatements_go_back_to_lines_and_are_gathered_again(whole_again: None) -> None:
     portfolio, run = make.make_portfolio(), make.make_run()
     common = {"table_name": "portfolio_risk_metrics", "portfolio": portfolio, "run": run, "cause": "fx"}

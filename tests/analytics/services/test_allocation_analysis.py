@@ -86,14 +86,14 @@ def test_a_completed_rebalancing_starts_it_anew() -> None:
 def test_drift_and_its_extreme_are_stored_for_all_at_once() -> None:
     one, two = make_house("ONE"), make_house("TWO")
     states = analysed(one, two)
-    assert drifts_write(run(), [(state, f"{place:064}") for place, state in enumerate(states)]) == 2
+    assert drifts_write(run(), [(state, f"{place:032}") for place, state in enumerate(states)]) == 2
     stored = PortfolioAllocation.objects.order_by("portfolio__code")
-    assert [row.inputs_hash for row in stored] == [f"{0:064}", f"{1:064}"]
+    assert [row.inputs_hash for row in stored] == [f"{0:032}", f"{1:032}"]
     assert {(row.current_percentage, row.drift_percentage, row.is_breached) for row in stored} == {
         (50, 0, False)
     }
     assert {row.highest_drift_date for row in stored} == {DAYS[2]}
-    assert drifts_write(run(), [(state, f"{place:064}") for place, state in enumerate(states)]) == 0
+    assert drifts_write(run(), [(state, f"{place:032}") for place, state in enumerate(states)]) == 0
     assert drifts_write(run(), []) == 0
 
 

@@ -29,7 +29,7 @@ from portfolios.services.transactions import transaction_reverse
 from tests.support import factories as make
 from tests.support.house import DAYS, LAST_DAY, House, make_house, run
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 LONG = [
     day

@@ -134,6 +134,7 @@ def later_file(folder: Path, before: list[Line], rows: list[Line]) -> Path:
 
 
 @pytest.mark.usefixtures("books")
+@pytest.mark.once
 class TestSameAsInOnePiece:
     @given(before=LINES, rows=LINES, size=st.integers(1, 4), on_error=st.sampled_from(["abort", "skip"]))
     @settings(max_examples=15, deadline=None)
@@ -458,6 +459,7 @@ class TestRows:
 
 
 @pytest.mark.django_db
+@pytest.mark.once
 class TestMemory:
     """A row on its way takes some kilobytes; what is remembered of it when it is through, 40 to 60 bytes."""
 

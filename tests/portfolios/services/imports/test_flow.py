@@ -245,6 +245,7 @@ def write_rates(path: Path, rows: int) -> Path:
     return path
 
 
+@pytest.mark.once
 class TestMemory:
     """A row on its way takes some 500 bytes; what is remembered of it when it is through, 20 to 40."""
 
