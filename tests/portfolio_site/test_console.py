@@ -22,7 +22,7 @@ from tests.support.admin import (
     url_of,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 INDEX = "/admin/"
 TABLES = sorted({*PUBLIC_ROWS, *BOUND_ROWS})

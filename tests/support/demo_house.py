@@ -38,7 +38,7 @@ FOREIGN = {
     "benchmark": "benchmark__symbol",
 }
 # With `django_db` they come before the tests that empty the database; `services`: on PostgreSQL too.
-DEMO_MARKS = [pytest.mark.django_db, pytest.mark.services]
+DEMO_MARKS = [pytest.mark.django_db, pytest.mark.once]
 
 Fingerprints = dict[str, np.ndarray]
 
