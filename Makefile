@@ -61,7 +61,7 @@ demo: $(INSTALLED) ## load real data, compute everything and serve it on PORT; S
 	fi
 
 test: export DEBUG := 1
-test: $(INSTALLED) ## all tests on SQLite, then what touches data again on a real PostgreSQL and Valkey
+test: $(INSTALLED) ## all tests on SQLite, then what an engine can change on a real PostgreSQL and Valkey
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -p tests.support.scheduling $(ARGS)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -p tests.support.scheduling -p tests.support.services -m services $(ARGS)
 
