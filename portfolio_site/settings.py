@@ -98,7 +98,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- decisions ----------------------------------------------------------------------------------------
+# --- decisions ------------------------------------------------------------------------------------
 # The switch for all automatic approvals; policies say which ones.
 AUTOMATIC_APPROVAL = env_bool("AUTOMATIC_APPROVAL", default=False)
 # Whether a price entered by hand waits for a second person; portfolios have this in their policy.

@@ -163,7 +163,6 @@ def schema() -> dict[str, object]:
         return found | {"triggers": {name for (name,) in cursor.fetchall()}}
 
 
-@pytest.mark.servers
 def test_back_to_nothing_and_forward_again(whole_again: None) -> None:
     before, currencies = schema(), set(Currency.objects.values_list("code", "name", "minor_units"))
     make.make_correlation(make.make_asset(), make.make_asset())

@@ -37,7 +37,7 @@ FOREIGN = {
     "asset2": "asset2__symbol",
     "benchmark": "benchmark__symbol",
 }
-# With `django_db` they come before the tests that empty the database; `services`: on PostgreSQL too.
+# With `django_db` they come before the tests that empty the database.
 DEMO_MARKS = [pytest.mark.django_db, pytest.mark.once]
 
 Fingerprints = dict[str, np.ndarray]
