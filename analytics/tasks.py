@@ -11,7 +11,7 @@ from analytics.services.change_requests import changes_apply_due
 from analytics.services.event_expiry import events_expire
 from analytics.services.execution.run import executions_resume
 from analytics.services.partitions import partitions_ensure
-from analytics.services.rebalancing_sweep import proposals_sweep
+from analytics.services.rebalancing_sweep import SWEEP_TASK, proposals_sweep
 
 
 @shared_task(name=runs.DISPATCH_TASK)
@@ -79,7 +79,7 @@ def expire_proposals() -> int:
 
 
 @shared_task(
-    name="analytics.sweep_proposals",
+    name=SWEEP_TASK,
     soft_time_limit=settings.CHUNK_TIME_LIMIT,
     time_limit=settings.CHUNK_TIME_LIMIT + settings.SECONDS_TO_GIVE_UP,
 )

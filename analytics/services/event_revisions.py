@@ -10,7 +10,7 @@ from analytics.services.approval_rules import check_maker
 from analytics.services.approvals import checked_reason, event_once
 from analytics.services.event_expiry import policy_of
 from analytics.services.event_moves import EventConflict, check_move, event_lock, event_move, event_name
-from analytics.services.rebalancing_events import proposal_fields, version_store
+from analytics.services.rebalancing_events import proposal_fields, versions_store
 from analytics.services.rebalancing_recommendation import Recommendation
 from portfolio_site.kernel import clock
 from portfolios.services.audit import Actor
@@ -62,7 +62,7 @@ def _revise(
         approved_at=None,
         expires_at=now + dt.timedelta(hours=policy_of(event.portfolio).expiry_hours),
     )
-    version_store(revised, recommendation, actor=actor, reason=reason)
+    versions_store([(revised, recommendation)], actor=actor, reason=reason)
     return revised
 
 

@@ -24,7 +24,7 @@ from analytics.calculations.rebalancing import (
 from analytics.calculations.rebalancing_costs import benefit_reasons, split_cost
 from analytics.calculations.rebalancing_programme import Move
 from analytics.calculations.rebalancing_search import Found
-from portfolio_site.kernel.canonical import canonical_json, decimal_text, sha256_of
+from portfolio_site.kernel.canonical import canonical_json, decimal_text, sha256_of_text
 from portfolio_site.kernel.fields import MONEY_PLACES
 
 MONEY = Decimal(1).scaleb(-MONEY_PLACES)
@@ -98,7 +98,12 @@ def _move(line: Line, traded: Decimal) -> Move:
 
 def document_hash(inputs: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     """What approvals are bound to."""
-    return sha256_of({"inputs": inputs, "proposal": document})
+    return written_hash(canonical_json(inputs), canonical_json(document))
+
+
+def written_hash(inputs: str, document: str) -> str:
+    """The same from both in canonical form; together they are one canonical document."""
+    return sha256_of_text(f'{{"inputs":{inputs},"proposal":{document}}}')
 
 
 def document_bytes(document: Mapping[str, Any]) -> bytes:

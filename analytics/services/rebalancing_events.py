@@ -27,6 +27,7 @@ from analytics.services.trading_limits import restriction_faults
 from analytics.services.triggers import Trigger as Trigger
 from analytics.services.triggers import triggers_due
 from portfolio_site.kernel import clock
+from portfolio_site.kernel.bulk import bulk_insert_objects
 from portfolio_site.kernel.canonical import decimal_text
 from portfolio_site.kernel.locks import lock_rows
 from portfolios.models import Portfolio
@@ -116,9 +117,7 @@ def events_propose(
     opened = _open_events(portfolios)
     new = [(found, triggers) for found, triggers in proposals if found.portfolio.pk not in opened]
     _check_rules([found for found, _ in new])
-    events = RebalancingEvent.objects.bulk_create(
-        _event(found, triggers, actor, run) for found, triggers in new
-    )
+    events = _store_events([_event(found, triggers, actor, run) for found, triggers in new])
     versions_store([(event, found) for event, (found, _) in zip(events, new, strict=True)], actor=actor)
     audit_append_many([_proposed_row(event, actor) for event in events])
     for found, triggers in proposals:
@@ -144,15 +143,13 @@ def triggers_join(
     event.refresh_from_db(fields=["joined_triggers", "status"])
     if event.status not in OPEN_STATUSES:
         return
-    joined = [
-        {
-            "event_type": str(trigger.event_type),
-            "evidence": trigger.evidence,
-            "joined_at": clock.now().isoformat(),
-            "run": run.pk if run else None,
-        }
-        for trigger in triggers
-    ]
+    known = [(event.event_type, event.trigger)]
+    known += [(entry["event_type"], entry["evidence"]) for entry in event.joined_triggers]
+    # A message that is delivered twice says nothing new.
+    new = [trigger for trigger in triggers if (str(trigger.event_type), trigger.evidence) not in known]
+    if not new:
+        return
+    joined = [_joined_trigger(trigger, clock.now(), run) for trigger in new]
     before = len(event.joined_triggers)
     event.joined_triggers = event.joined_triggers + joined
     event.save(update_fields=["joined_triggers"])
@@ -173,29 +170,27 @@ def triggers_join(
     )
 
 
-def version_store(
-    event: RebalancingEvent, recommendation: Recommendation, *, actor: Actor, reason: str = ""
-) -> ProposalVersion:
-    """Keep the event's present version of its proposal with all that it was made from."""
-    return versions_store([(event, recommendation)], actor=actor, reason=reason)[0]
-
-
 def versions_store(
-    proposals: Iterable[tuple[RebalancingEvent, Recommendation]], *, actor: Actor, reason: str = ""
-) -> list[ProposalVersion]:
-    return ProposalVersion.objects.bulk_create(
-        ProposalVersion(
-            event=event,
-            version=event.version,
-            inputs=found.inputs,
-            proposal=found.document,
-            proposal_hash=found.proposal_hash,
-            created_by_id=_person(actor),
-            created_at=clock.now(),
-            reason=reason,
+    proposals: Sequence[tuple[RebalancingEvent, Recommendation]], *, actor: Actor, reason: str = ""
+) -> None:
+    """Keep the events' present versions of their proposals with all that they were made from."""
+    now = clock.now()
+    versions = []
+    for event, found in proposals:
+        inputs, document = found.written
+        versions.append(
+            ProposalVersion(
+                event=event,
+                version=event.version,
+                inputs=inputs,
+                proposal=document,
+                proposal_hash=found.proposal_hash,
+                created_by_id=_person(actor),
+                created_at=now,
+                reason=reason,
+            )
         )
-        for event, found in proposals
-    )
+    bulk_insert_objects(ProposalVersion, versions)
 
 
 def proposal_fields(recommendation: Recommendation) -> dict[str, Any]:
@@ -242,21 +237,33 @@ def _event(
         portfolio=found.portfolio,
         event_type=first.event_type,
         trigger=first.evidence,
-        joined_triggers=[
-            {
-                "event_type": str(trigger.event_type),
-                "evidence": trigger.evidence,
-                "joined_at": now.isoformat(),
-                "run": run.pk if run else None,
-            }
-            for trigger in triggers[1:]
-        ],
+        joined_triggers=[_joined_trigger(trigger, now, run) for trigger in triggers[1:]],
         requested_by_id=_person(actor),
         created_at=now,
         expires_at=now + dt.timedelta(hours=found.state.policy.expiry_hours),
         run=run,
         **_fields(found, found.state, found.document),
     )
+
+
+def _joined_trigger(trigger: Trigger, now: dt.datetime, run: AnalyticsRun | None) -> dict[str, Any]:
+    return {
+        "event_type": str(trigger.event_type),
+        "evidence": trigger.evidence,
+        "joined_at": now.isoformat(),
+        "run": run.pk if run else None,
+    }
+
+
+def _store_events(events: Sequence[RebalancingEvent]) -> Sequence[RebalancingEvent]:
+    """They learn their keys by their portfolios, each of which has one open event at most."""
+    bulk_insert_objects(RebalancingEvent, events)
+    portfolios = [event.portfolio_id for event in events]
+    rows = RebalancingEvent.objects.filter(portfolio__in=portfolios, status__in=OPEN_STATUSES)
+    keys = dict(rows.values_list("portfolio_id", "pk"))
+    for event in events:
+        event.pk = keys[event.portfolio_id]
+    return events
 
 
 def _proposed_row(event: RebalancingEvent, actor: Actor) -> AuditRow:

@@ -35,7 +35,7 @@ from analytics.services.trading_limits import (
     limits_of,
 )
 from portfolio_site.kernel import clock
-from portfolio_site.kernel.canonical import decimal_text
+from portfolio_site.kernel.canonical import WrittenDocument, canonical_json, decimal_text
 from portfolios.models import Portfolio
 from portfolios.selectors.market_data import latest_trading_day
 
@@ -125,11 +125,16 @@ class Recommendation:
         return None if tax is None else Decimal(tax)
 
     @cached_property
+    def written(self) -> tuple[WrittenDocument, WrittenDocument]:
+        """`inputs` and `document` in canonical form."""
+        return WrittenDocument(canonical_json(self.inputs)), WrittenDocument(canonical_json(self.document))
+
+    @cached_property
     def proposal_hash(self) -> str:
         """Over everything that was decided on and the decision itself."""
         if not self.document:
             raise ValueError("a recommendation without a proposal has no hash")
-        return documents.document_hash(self.inputs, self.document)
+        return documents.written_hash(*self.written)
 
     def as_json(self, number: Number = str) -> dict[str, Any]:
         """The published form; `number` says how numbers are written (text, or float for the command line)."""

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from celery import current_app
+from django.conf import settings
+
 from analytics.calculations.rebalancing_many import propose_many
 from analytics.models import AnalyticsRun, EventType, ProposalGear
 from analytics.selectors.portfolio_panels import PanelFault, portfolio_standings
@@ -30,6 +33,7 @@ from portfolios.services.audit import Actor
 
 # Proposals of so many portfolios fit into a worker's memory, and more of them at once are not faster.
 PORTFOLIOS_TOGETHER = 100
+SWEEP_TASK = "analytics.sweep_proposals"
 
 
 @dataclass
@@ -84,6 +88,16 @@ def proposals_sweep(
                     outcome.problems[found.portfolio.code] = list(found.reasons)
             _store(ready, trigger, outcome, actor=actor, run=run)
     return outcome
+
+
+def sweep_send(portfolio_ids: Iterable[int], day: dt.date | None = None) -> int:
+    """Have the workers sweep the portfolios, a chunk a message; returns how many messages were sent."""
+    ids = sorted(set(portfolio_ids))
+    through = day.isoformat() if day else None
+    chunks = [ids[start : start + PORTFOLIOS_TOGETHER] for start in range(0, len(ids), PORTFOLIOS_TOGETHER)]
+    for chunk in chunks:
+        current_app.send_task(SWEEP_TASK, [chunk, through], queue=settings.COMPUTE_QUEUE)
+    return len(chunks)
 
 
 @contextmanager

@@ -30,6 +30,19 @@ def bulk_insert(model: type[models.Model], columns: Columns) -> int:
     return length
 
 
+def bulk_insert_objects(model: type[models.Model], objects: Sequence[models.Model]) -> int:
+    """The same for instances that are not stored yet; they are not told their keys."""
+    key = model._meta.auto_field
+    return bulk_insert(
+        model,
+        {
+            field.name: [getattr(instance, field.attname) for instance in objects]
+            for field in model._meta.concrete_fields
+            if field is not key
+        },
+    )
+
+
 def bulk_upsert(
     model: type[models.Model],
     columns: Columns,
@@ -115,6 +128,7 @@ def _copy_column(field: models.Field, values: Any) -> CopyColumn:
 
 
 _COPY_KINDS = {
+    "AutoField": "integer",
     "BigAutoField": "bigint",
     "BigIntegerField": "bigint",
     "PositiveBigIntegerField": "bigint",

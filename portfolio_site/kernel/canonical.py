@@ -37,4 +37,14 @@ def canonical_json(value: Any) -> str:
 
 
 def sha256_of(value: Any) -> str:
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    return sha256_of_text(canonical_json(value))
+
+
+def sha256_of_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class WrittenDocument(str):
+    """JSON that is written out already: a column of documents takes it as it is."""
+
+    __slots__ = ()

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from portfolio_site.kernel.canonical import WrittenDocument
 from portfolio_site.kernel.decimals import (
     as_floats,
     decimals_as_last_digits,
@@ -257,6 +258,8 @@ def _documents(values: Any) -> list[bytes]:
 
 
 def document_text(value: Any) -> str:
+    if isinstance(value, WrittenDocument):
+        return value
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 

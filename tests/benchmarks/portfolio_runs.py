@@ -1,12 +1,7 @@
 """The work behind bench_portfolios, on the database that DATABASE_URL names."""
 
-import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 
 import django
 
@@ -32,13 +27,13 @@ from analytics.models import (  # noqa: E402
 )
 from analytics.services.runs import BEGINNING, run_create  # noqa: E402
 from analytics.tasks import run_dispatch  # noqa: E402
-from portfolio_site.celery import app  # noqa: E402
 from tests.benchmarks import Result, time_call  # noqa: E402
 from tests.benchmarks.asset_runs import run  # noqa: E402
 from tests.benchmarks.books import load_books  # noqa: E402
 from tests.benchmarks.engines import print_results  # noqa: E402
 from tests.benchmarks.floors import Floor, clear, copy_out, medians  # noqa: E402
 from tests.benchmarks.market import PORTFOLIOS, RUNS, load_market  # noqa: E402
+from tests.benchmarks.worker_processes import SECONDS_BETWEEN_LOOKS, workers  # noqa: E402
 
 ROWS = (
     PortfolioPerformanceHistory,
@@ -54,7 +49,6 @@ INPUTS = (
 )
 RATE = 0.02 / 252
 TOGETHER = 64
-SECONDS_BETWEEN_LOOKS = 0.05
 
 
 def main() -> None:
@@ -185,25 +179,6 @@ def _wait_for(planned: AnalyticsRun) -> None:
         planned.refresh_from_db(fields=["status", "error"])
     if planned.status != RunStatus.SUCCEEDED:
         raise RuntimeError(f"the run failed: {planned.error}")
-
-
-@contextmanager
-def workers(count: int) -> Iterator[None]:
-    """Worker processes that are ready to take work."""
-    command = [sys.executable, "-m", "celery", "--app", "portfolio_site", "worker", "--concurrency", "1"]
-    queues = ",".join(queue.name for queue in app.conf.task_queues)
-    with ExitStack() as stack:
-        for number in range(count):
-            process = subprocess.Popen(  # noqa: S603
-                [*command, "--queues", queues, "--hostname", f"bench{number}", "--loglevel", "ERROR"],
-                env=os.environ | {"PYTHONWARNINGS": "ignore"},  # one of Celery's is about being root
-                stdout=subprocess.DEVNULL,
-            )
-            stack.callback(process.wait)
-            stack.callback(process.terminate)
-        while len(app.control.ping(timeout=1.0)) < count:
-            pass
-        yield
 
 
 if __name__ == "__main__":

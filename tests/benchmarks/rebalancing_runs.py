@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -10,22 +11,26 @@ import django
 django.setup()
 
 import numpy as np  # noqa: E402
+from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.utils import timezone  # noqa: E402
 from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: E402
 
 from analytics.models import PortfolioAllocation, ProposalVersion, RebalancingEvent, RebalancingPolicy  # noqa: E402
-from analytics.services.rebalancing_sweep import proposals_sweep  # noqa: E402
+from analytics.services.rebalancing_sweep import proposals_sweep, sweep_send  # noqa: E402
 from portfolio_site.kernel.bulk import bulk_insert  # noqa: E402
 from portfolios.models import Portfolio, Transaction, TransactionKind  # noqa: E402
 from tests.benchmarks import Result, time_call  # noqa: E402
 from tests.benchmarks.engines import print_results  # noqa: E402
 from tests.benchmarks.market import PORTFOLIOS, Market, load_market  # noqa: E402
+from tests.benchmarks.worker_processes import SECONDS_BETWEEN_LOOKS, workers  # noqa: E402
 
 LINES = 50
 # So many portfolios are solved one by one; their time is scaled to all.
 SAMPLE = int(os.environ.get("BENCH_SAMPLE", "20"))
 SECONDS_EACH = 1.0
+# What a worker may take for a hundred portfolios before something must be wrong.
+MOST_SECONDS_A_MESSAGE = 60
 # Of the value; what the targets leave is what must remain, so that every cost is felt somewhere.
 RESERVE = 0.02
 MINIMUM_TRADE, FEE, COST_RATE = 250.0, 2.0, 0.001
@@ -34,39 +39,57 @@ MINIMUM_TRADE, FEE, COST_RATE = 250.0, 2.0, 0.001
 def main() -> None:
     call_command("migrate", verbosity=0)
     market = load_market()
-    load_drifted_books(market, PORTFOLIOS)
+    has_workers = bool(settings.REDIS_URL)
+    load_drifted_books(market, PORTFOLIOS * (2 if has_workers else 1))
     ids = list(Portfolio.objects.order_by("pk").values_list("pk", flat=True))
+    ids, for_workers = ids[:PORTFOLIOS], ids[PORTFOLIOS:]
     day = market.days[-1].item()
-    outcome: dict[int, int] = {}
-    seconds = time_call(lambda: outcome.update(proposals_sweep(ids, day).stored))
-    if len(outcome) < len(ids) or ProposalVersion.objects.count() < len(ids):
-        raise RuntimeError(f"only {len(outcome)} of {len(ids)} portfolios have a proposal")
+    seconds = time_call(lambda: proposals_sweep(ids, day))
+    events = events_of(ids)
     sample = ids[:: max(1, len(ids) // SAMPLE)][:SAMPLE]
-    events = {event.portfolio_id: event for event in RebalancingEvent.objects.filter(portfolio__in=sample)}
     solved: list[float | None] = []
     loop = time_call(lambda: solved.extend(best_by_milp(events[pk].pre_state) for pk in sample))
     loop *= len(ids) / len(sample)
+    floor = f"a loop over milp, 1 s each, {len(sample)} of them scaled"
+    what = f"{len(ids):,} portfolios x {LINES} assets, books to events"
+    results = [Result(floor, loop, f"one sweep, {what}", seconds, least=20.0)]
+    if for_workers:
+        results.append(Result(floor, loop, f"two workers, {what}", by_workers(for_workers, day), least=20.0))
     pairs = [
         (events[pk].tracking_distance, distance)
         for pk, distance in zip(sample, solved, strict=True)
         if distance is not None
-    ]
-    what = f"{len(ids):,} portfolios x {LINES} assets"
-    looped = f"our sweep, {what}, books to events"
-    results = [
-        Result(
-            f"a loop over milp, 1 s each, {len(sample)} of them scaled",
-            loop,
-            looped,
-            seconds,
-            least=20.0,
-        )
     ]
     if pairs:
         ours, theirs = np.mean(np.array(pairs, dtype=float), axis=0)
         name = f"tracking distance of the sweep, mean of {len(pairs)}"
         results.append(Result(name, float(ours), "of milp in 1 s", float(theirs), most=1.02, unit=""))
     print_results(results)
+
+
+def by_workers(ids: list[int], day: dt.date) -> float:
+    """Seconds from the first message to the last proposal."""
+    with workers(2):
+        return time_call(lambda: wait_for(ids, sweep_send(ids, day)))
+
+
+def wait_for(ids: list[int], messages: int) -> None:
+    waiting = RebalancingEvent.objects.filter(portfolio__in=ids)
+    latest = time.monotonic() + MOST_SECONDS_A_MESSAGE * messages
+    while waiting.count() < len(ids):
+        if time.monotonic() > latest:
+            break
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    events_of(ids)
+
+
+def events_of(ids: list[int]) -> dict[int, RebalancingEvent]:
+    """The proposals by portfolio; every one must be there, with its version."""
+    events = {event.portfolio_id: event for event in RebalancingEvent.objects.filter(portfolio__in=ids)}
+    versions = ProposalVersion.objects.filter(event__portfolio__in=ids).count()
+    if len(events) < len(ids) or versions < len(ids):
+        raise RuntimeError(f"only {len(events)} of {len(ids)} portfolios have a proposal")
+    return events
 
 
 def load_drifted_books(market: Market, count: int) -> None:

@@ -17,7 +17,7 @@ from analytics.services.rebalancing_recommendation import (
     Recommendation,
     rebalancing_recommend,
 )
-from analytics.services.rebalancing_sweep import proposals_sweep
+from analytics.services.rebalancing_sweep import proposals_sweep, sweep_send
 from analytics.services.triggers import Trigger
 from portfolios.models import Portfolio
 
@@ -45,6 +45,9 @@ class Command(BaseCommand):
             default=ProposalGear.EXACT,
             help="exact: the proven optimum, or its bound and gap; fast: a search",
         )
+        parser.add_argument(
+            "--workers", action="store_true", help="leave it to the workers, a hundred portfolios a message"
+        )
         parser.add_argument("--dry-run", action="store_true")
         parser.add_argument("--format", choices=("text", "json"), default="text")
 
@@ -64,6 +67,12 @@ class Command(BaseCommand):
             cost_rate=options["cost_rate"],
         )
         portfolios = portfolios_named(options["portfolio"])
+        if options["workers"]:
+            if options["gear"] != ProposalGear.FAST or options["dry_run"] or overrides != PolicyOverrides():
+                raise CommandError("--workers goes with --gear fast and --date, and with no other option.")
+            sent = sweep_send((portfolio.pk for portfolio in portfolios), options["date"])
+            self.stdout.write(f"{len(portfolios)} portfolios in {sent} messages to the workers")
+            return
         together = options["gear"] == ProposalGear.FAST and len(portfolios) > 1 and not options["dry_run"]
         propose = self._propose_together if together else self._propose_each
         documents: list[dict[str, Any]] = []

@@ -9,7 +9,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection
 
 from portfolio_site.kernel import clock
-from portfolio_site.kernel.bulk import bulk_insert
+from portfolio_site.kernel.bulk import bulk_insert_objects
 from portfolio_site.kernel.requests import request_id
 from portfolios.models import AuditEvent, Portfolio
 from portfolios.services.audit.hashing import CONTENT, GENESIS_HASH, moment_text, row_hash, stored_value
@@ -61,14 +61,7 @@ def audit_append_many(rows: Sequence[AuditRow]) -> None:
     """Add a link for each row, in their order: the same links as one by one, for one lock and one write."""
     if not rows:
         return
-    events = _next_links(rows)
-    bulk_insert(
-        AuditEvent,
-        {
-            field.name: [getattr(event, field.attname) for event in events]
-            for field in AuditEvent._meta.concrete_fields
-        },
-    )
+    bulk_insert_objects(AuditEvent, _next_links(rows))
 
 
 def _next_links(rows: Sequence[AuditRow]) -> list[AuditEvent]:
