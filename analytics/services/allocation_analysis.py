@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from functools import cached_property
 from math import sqrt
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from django.conf import settings
@@ -44,18 +44,6 @@ NOTHING = Decimal(0)
 # Prices in base currency are kept to this many decimals; shares and cents follow exactly from them.
 PRICE_PLACES = Decimal("0.0000000001")
 WORKING_DIGITS = 50
-# What is stored of the last analysis matters to none.
-COMPUTED_FIELDS = (
-    "current_value",
-    "current_percentage",
-    "drift_percentage",
-    "highest_drift_percentage",
-    "highest_drift_date",
-    "is_breached",
-    "calculation_date",
-    "quality",
-    "inputs_hash",
-)
 # Bars that the daily traded value is the mean of, and the days in which there should be so many.
 VOLUME_BARS = 20
 RECENT_DAYS = dt.timedelta(days=90)
@@ -92,6 +80,21 @@ class Quote:
         }
 
 
+class TargetLine(NamedTuple):
+    """What a portfolio should hold of an asset, in percent, as it is stored."""
+
+    portfolio_id: int
+    asset_id: int
+    target_percentage: Decimal
+    min_percentage: Decimal
+    max_percentage: Decimal
+    rebalance_threshold: Decimal | None
+    rebalance_threshold_relative: Decimal | None
+    band_rule: str
+    rebalance_frequency: str
+    version: int
+
+
 @dataclass(frozen=True)
 class AllocationLine:
     """One asset that is held, or should be. Price and value are in base currency, None when unknown.
@@ -103,7 +106,7 @@ class AllocationLine:
     quantity: Decimal
     price: Decimal | None
     price_age: int | None
-    allocation: PortfolioAllocation | None
+    allocation: TargetLine | None
     value: Decimal | None
     weight: Decimal | None
     drift: LineDrift | None
@@ -158,9 +161,10 @@ class _Inputs:
     """What is stored for several portfolios, by the ids of portfolios and assets."""
 
     policies: Mapping[int, RebalancingPolicy]
-    allocations: Mapping[int, Mapping[int, PortfolioAllocation]]
+    allocations: Mapping[int, Mapping[int, TargetLine]]
     restrictions: Mapping[int, Sequence[TradingRestriction]]
     last_rebalanced: Mapping[int, dt.date]
+    targeted: Mapping[int, Asset]
     bars: Mapping[int, Bars]
     bar_ids: Mapping[tuple[int, dt.date], int]
     volatilities: Mapping[int, Sequence[tuple[dt.date, float]]]
@@ -200,10 +204,11 @@ def decision_day(day: dt.date) -> dt.date:
 
 def _read_inputs(panels: Sequence[PortfolioPanel | PortfolioStanding]) -> _Inputs:
     days = {panel.portfolio.pk: panel.last_day for panel in panels}
-    allocations: dict[int, dict[int, PortfolioAllocation]] = {portfolio_id: {} for portfolio_id in days}
+    allocations: dict[int, dict[int, TargetLine]] = {portfolio_id: {} for portfolio_id in days}
     rows = PortfolioAllocation.objects.filter(portfolio__in=list(days), is_active=True)
-    for row in rows.defer(*COMPUTED_FIELDS):
-        allocations[row.portfolio_id][row.asset_id] = row
+    for values in rows.values_list(*TargetLine._fields):
+        target = TargetLine(*values)
+        allocations[target.portfolio_id][target.asset_id] = target
     policies = RebalancingPolicy.objects.filter(portfolio__in=list(days))
     policy_of = {policy.portfolio_id: policy for policy in policies}
     allocated = {asset_id for found in allocations.values() for asset_id in found}
@@ -212,9 +217,6 @@ def _read_inputs(panels: Sequence[PortfolioPanel | PortfolioStanding]) -> _Input
         assets.update(panel.assets)
     if allocated - assets.keys():  # a target that came after the panels were read
         assets |= Asset.objects.in_bulk(allocated - assets.keys())
-    for found in allocations.values():
-        for row in found.values():
-            row.asset = assets[row.asset_id]
     asset_ids = allocated.union(
         *(book.quantities for panel in panels if (book := _last_book(panel)) is not None)
     )
@@ -225,6 +227,7 @@ def _read_inputs(panels: Sequence[PortfolioPanel | PortfolioStanding]) -> _Input
         allocations=allocations,
         restrictions=restrictions_of({pk: decision_day(day) for pk, day in days.items()}),
         last_rebalanced=_last_rebalanced(days),
+        targeted={asset_id: assets[asset_id] for asset_id in allocated},
         bars=bars,
         bar_ids=_bar_ids(bars, days),
         volatilities=_volatilities(asset_ids, days) if with_impact else {},
@@ -287,7 +290,7 @@ def _analyse(
     with localcontext(prec=WORKING_DIGITS):
         holdings, cash, reasons = _holdings(panel)
         assets = {asset_id: panel.assets[asset_id] for asset_id in holdings}
-        assets |= {asset_id: row.asset for asset_id, row in allocations.items()}
+        assets |= {asset_id: inputs.targeted[asset_id] for asset_id in allocations}
         quotes = {asset_id: _quote(panel, asset, inputs) for asset_id, asset in assets.items()}
         value = cash
         for asset_id, quantity in holdings.items():
@@ -411,7 +414,7 @@ def _line(
     asset: Asset,
     quantity: Decimal,
     quote: Quote,
-    allocation: PortfolioAllocation | None,
+    allocation: TargetLine | None,
     total: Decimal | None,
     last_rebalanced: dt.date | None,
     days_since: int,
@@ -429,7 +432,7 @@ def _line(
 def _highest_drift(
     panel: PortfolioPanel,
     asset_id: int,
-    allocation: PortfolioAllocation,
+    allocation: TargetLine,
     drift: LineDrift | None,
     last_rebalanced: dt.date | None,
 ) -> tuple[float, dt.date] | None:
@@ -456,7 +459,7 @@ def _highest_drift(
     return float(deviations[place]), cast(dt.date, panel.dates[place].item())
 
 
-def _band(allocation: PortfolioAllocation | None) -> Band:
+def _band(allocation: TargetLine | None) -> Band:
     """What is held without a target should not be held."""
     if allocation is None:
         return Band(target=NOTHING, maximum=Decimal(100))

@@ -278,7 +278,9 @@ def _proposed_row(event: RebalancingEvent, actor: Actor) -> AuditRow:
             "proposal_hash": event.proposal_hash,
             "trigger": event.trigger,
             "joined_triggers": event.joined_triggers,
-            "actions": event.actions,
+            "trades": len(event.actions),
+            "turnover": event.turnover,
+            "estimated_cost": event.estimated_cost,
         },
         f"{event.event_type} trigger",
     )

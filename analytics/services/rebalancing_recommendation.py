@@ -565,11 +565,11 @@ def _refused_lines(state: AllocationState, reasons: Sequence[str]) -> list[tuple
 
 def _unpriced(state: AllocationState) -> list[tuple[AllocationLine, str]]:
     """Lines that the price guard keeps from being traded, and why."""
-    found = []
+    found, oldest = [], settings.PRICE_STALE_DAYS
     for line in state.lines:
         if line.price is None or line.price <= 0:
             found.append((line, f"no price in {state.portfolio.base_currency_id}"))
-        elif line.price_age is not None and line.price_age > settings.PRICE_STALE_DAYS:
+        elif line.price_age is not None and line.price_age > oldest:
             found.append((line, f"the price is {line.price_age} days old"))
     return found
 
