@@ -5,7 +5,7 @@ from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
 from analytics.api.urls import router as analytics_router
@@ -27,7 +27,7 @@ api_router.registry.extend(analytics_router.registry + portfolios_router.registr
 
 api_urls: list[URLPattern | URLResolver] = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(), name="docs"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(), name="docs"),
     path("redoc/", SpectacularRedocView.as_view(template_name="api/redoc.html"), name="redoc"),
     path("", include(api_router.urls)),
     re_path(r"^.+/$", UnknownAddress.as_view()),

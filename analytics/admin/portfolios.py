@@ -4,13 +4,16 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
+from analytics.admin.portfolio_page import PortfolioPage
+from analytics.admin.portfolio_page.page import tab_links
 from analytics.services.runs import RunError, run_request
 from portfolios.admin.portfolios import PortfolioAdmin
 from portfolios.models import Portfolio
@@ -76,6 +79,9 @@ class AnalysedPortfolioAdmin(PortfolioAdmin):
         }
         return TemplateResponse(request, "admin/analytics/run_confirmation.html", context)
 
+    def get_urls(self) -> list[URLPattern]:
+        return PortfolioPage(self).urls() + super().get_urls()
+
     def change_view(
         self,
         request: HttpRequest,
@@ -84,8 +90,10 @@ class AnalysedPortfolioAdmin(PortfolioAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         lists = [(name, reverse(f"admin:{view}_changelist")) for name, view in RELATED_LISTS]
+        portfolio = self.get_object(request, unquote(object_id))
         context = {
             "related_lists": [(name, f"{url}?portfolio={object_id}") for name, url in lists],
             "may_run": self.has_run_permission(request),
+            **(tab_links(portfolio, "change") if portfolio else {}),
         }
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
