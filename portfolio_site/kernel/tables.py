@@ -54,7 +54,10 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Table:
-    """`slug` names it in addresses and files. None in a cell is unknown; `Unknown` says why."""
+    """`slug` names it in addresses and files. None in a cell is unknown; `Unknown` says why.
+
+    On a screen stand the first `shown` rows, in a file all.
+    """
 
     slug: str
     title: str
@@ -63,6 +66,15 @@ class Table:
     empty: str = "There is nothing to show yet."
     note: str = ""
     wide: bool = True
+    shown: int = 100
+
+    @property
+    def first_rows(self) -> Sequence[Sequence[Any]]:
+        return self.rows[: self.shown]
+
+    @property
+    def is_cut(self) -> bool:
+        return len(self.rows) > self.shown
 
 
 def table_response(table: Table, form: str, name: str) -> HttpResponse:

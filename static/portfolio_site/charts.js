@@ -17,7 +17,7 @@
             return value.startsWith("--") ? themeColour(value) : value;
         }
         if (Array.isArray(value)) {
-            return typeof value[0] === "number" ? value : value.map(inTheme);
+            return value.map(inTheme);
         }
         if (value && typeof value === "object") {
             return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, inTheme(item)]));

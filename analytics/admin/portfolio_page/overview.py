@@ -2,7 +2,9 @@
 
 import calendar
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from itertools import accumulate
 
 import numpy as np
 from django.http import HttpRequest
@@ -107,12 +109,12 @@ def _growth_words(portfolio: Portfolio, own: np.ndarray, benchmark: np.ndarray, 
 
 
 def _drawdown(history: History) -> Chart:
-    drawdown = history.figures["current_drawdown"]
+    drawdown = -history.figures["current_drawdown"]
     known = np.isfinite(drawdown)
     words = "The drawdown is not known."
     if known.any():
         worst = int(np.nanargmin(drawdown))
-        words = f"The deepest loss from a high was {drawdown[worst]:.1%}, on {history.days[worst]}."
+        words = f"The deepest loss from a high was {-drawdown[worst]:.1%}, on {history.days[worst]}."
     return Chart(
         slug="drawdown",
         title="Drawdown",
@@ -129,7 +131,7 @@ def _drawdown(history: History) -> Chart:
         table=Table(
             "drawdown",
             "Drawdown",
-            [Column("Day", "date"), Column("Drawdown", "percent")],
+            [Column("Day", "date"), Column("Drawdown", "percent", signed=True)],
             daily_rows(history.days, [drawdown]),
             empty=NOT_COMPUTED,
         ),
@@ -216,7 +218,11 @@ def _waterfall(portfolio: Portfolio, found: PeriodBridge, year: int) -> Chart:
                 "hovertemplate": "%{x}: %{y:,.2f}<extra></extra>",
             }
         ],
-        layout={"hovermode": "closest", "yaxis": {"title": {"text": currency}}},
+        layout={
+            "hovermode": "closest",
+            "showlegend": False,
+            "yaxis": {"title": {"text": currency}, **_range_of(bridge.opening, steps.values())},
+        },
         table=Table(
             "bridge",
             "Profit bridge",
@@ -227,6 +233,14 @@ def _waterfall(portfolio: Portfolio, found: PeriodBridge, year: int) -> Chart:
             ],
         ),
     )  # fmt: skip
+
+
+def _range_of(opening: Decimal | None, steps: Iterable[Decimal | None]) -> dict[str, list[float]]:
+    """The steps are small beside the value: the axis begins near the lowest of them."""
+    levels = list(accumulate([opening or Decimal(0), *(step or Decimal(0) for step in steps)]))
+    low, high = float(min(levels)), float(max(levels))
+    room = 0.15 * (high - low)
+    return {"range": [max(0.0, low - room), high + room]} if low > 0 and room else {}
 
 
 def daily_rows(days: np.ndarray, series: Sequence[np.ndarray]) -> list[list[object]]:
