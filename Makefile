@@ -21,7 +21,7 @@ PRODUCTION := DEBUG=0 ALLOWED_HOSTS=portfolio.example.com \
 	SECRET_KEY=a-key-for-checks-only-0123456789-abcdefghijklmnopqrstuvwxyz-0123456789 \
 	DATABASE_URL=postgres://portfolio@localhost/portfolio REDIS_URL=redis://localhost:6379/0
 
-.PHONY: help install demo test check bench soak lint format lock clean
+.PHONY: help install demo test check bench soak screenshots lint format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -64,6 +64,10 @@ test: export DEBUG := 1
 test: $(INSTALLED) ## all tests on SQLite, then what an engine can change on a real PostgreSQL and Valkey
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -p tests.support.scheduling $(ARGS)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -p tests.support.scheduling -p tests.support.services -m services $(ARGS)
+
+screenshots: export DEBUG := 1
+screenshots: $(INSTALLED) ## pictures of the main screens, light and dark, into docs/screenshots; needs a Chromium
+	$(BIN)/python -m tests.screenshots
 
 lint: $(INSTALLED) ## format and style
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 from analytics.admin import (
     allocations,
     asset_metrics,
+    assets,
     benchmarks,
     blends,
     change_requests,
@@ -16,11 +17,13 @@ from analytics.admin import (
     risk,
     risk_models,
     runs,
+    schedules,
 )
 
 __all__ = [
     "allocations",
     "asset_metrics",
+    "assets",
     "benchmarks",
     "blends",
     "change_requests",
@@ -34,4 +37,5 @@ __all__ = [
     "risk",
     "risk_models",
     "runs",
+    "schedules",
 ]

@@ -1,5 +1,8 @@
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
 
+from analytics.admin.correlation_explorer import explorer_view
 from analytics.admin.figures import PROVENANCE, QUALITY, ratios
 from analytics.models import AssetCorrelation
 from portfolio_site.kernel.admin import AutocompleteFilter, DateRangeFilter, LongTableAdmin
@@ -12,6 +15,7 @@ _ROLLING = ("20d", "60d")
 class AssetCorrelationAdmin(LongTableAdmin):
     subject = "asset1"
     day = "calculation_date"
+    change_list_template = "admin/correlations/change_list.html"
     list_display = (
         "asset1",
         "asset2",
@@ -70,3 +74,10 @@ class AssetCorrelationAdmin(LongTableAdmin):
         QUALITY,
         PROVENANCE,
     )
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.explorer)
+        return [path("explorer/", view, name="correlation_explorer"), *super().get_urls()]
+
+    def explorer(self, request: HttpRequest) -> HttpResponse:
+        return explorer_view(self, request)

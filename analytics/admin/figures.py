@@ -77,6 +77,13 @@ QUALITY: Fieldset = (
 
 RISK_TONES = {"very_low": "good", "low": "good", "medium": "fair", "high": "poor", "very_high": "bad"}
 RUN_TONES = {"queued": "calm", "running": "busy", "succeeded": "good", "partial": "fair", "failed": "bad"}
+QUALITY_TONES = {
+    "complete": "good",
+    "carried": "calm",
+    "at_cost": "fair",
+    "missing_fx": "bad",
+    "blocked": "bad",
+}
 EVENT_TONES = {
     "pending": "fair",
     "approved": "busy",

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from analytics.admin import rebalancing_review as review
 from analytics.admin.figures import EVENT_TONES, amounts, choice_badge, percents
 from analytics.admin.rebalancing_decisions import decision_page, offers
+from analytics.admin.rebalancing_memo import rebalancing_memo
 from analytics.models import Approval, RebalancingEvent
 from portfolio_site.kernel.admin import (
     AutocompleteFilter,
@@ -112,7 +113,12 @@ class RebalancingEventAdmin(LongPortfolioTableAdmin):
             self.admin_site.admin_view(self.decide_view),
             name="analytics_rebalancingevent_decide",
         )
-        return [decide, *super().get_urls()]
+        memo = path(
+            "<int:event_id>/memo/",
+            self.admin_site.admin_view(self.memo_view),
+            name="analytics_rebalancingevent_memo",
+        )
+        return [decide, memo, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RebalancingEvent]:
         rows = super().get_queryset(request)
@@ -130,12 +136,19 @@ class RebalancingEventAdmin(LongPortfolioTableAdmin):
             extra_context = self._review(event, cast(User, request.user)) | (extra_context or {})
         return super().change_view(request, object_id, form_url, extra_context)
 
-    def decide_view(self, request: HttpRequest, event_id: int, decision: str) -> HttpResponse:
+    def memo_view(self, request: HttpRequest, event_id: int) -> HttpResponse:
+        return rebalancing_memo(request, self._visible_event(request, event_id))
+
+    def _visible_event(self, request: HttpRequest, event_id: int) -> RebalancingEvent:
         event = self.get_object(request, str(event_id))
         if event is None:
             raise Http404(f"there is no event {event_id}")
         if not self.has_view_permission(request, event):
             raise PermissionDenied
+        return event
+
+    def decide_view(self, request: HttpRequest, event_id: int, decision: str) -> HttpResponse:
+        event = self._visible_event(request, event_id)
         context = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
         return decision_page(request, event, decision, context)
 

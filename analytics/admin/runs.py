@@ -1,21 +1,29 @@
+from dataclasses import asdict
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from analytics.admin.figures import RUN_TONES, choice_badge
-from analytics.models import AnalyticsRun, RunChunk, RunStatus
-from analytics.selectors.run_progress import chunk_progress
+from analytics.models import AnalyticsRun, RunChunk
+from analytics.selectors.run_progress import (
+    Progress,
+    chunk_progress,
+    failed_chunks,
+    has_failed_chunks,
+    progress_of,
+)
 from analytics.selectors.visible_runs import visible_runs
-from portfolio_site.kernel import clock
+from analytics.services.runs import RunError, run_retry_request
 from portfolio_site.kernel.admin import DateRangeFilter, ReadOnlyAdmin, document_column
 from portfolio_site.kernel.admin.documents import document, objects_table
 from portfolio_site.kernel.admin.figures import figure
-
-UNFINISHED = (RunStatus.QUEUED, RunStatus.RUNNING)
-REFRESH_SECONDS = 3
 
 
 @admin.register(AnalyticsRun)
@@ -60,10 +68,55 @@ class AnalyticsRunAdmin(ReadOnlyAdmin):
         context: dict[str, Any] = {"run": run, **(extra_context or {})}
         if run is not None:
             context["run_state"] = self.state(run)
-            context["run_seconds"] = self.number_seconds(run)
-            context["is_unfinished"] = run.status in UNFINISHED
-            context["refresh_seconds"] = REFRESH_SECONDS
+            context["progress"] = progress_of(run)
+            context["progress_words"] = in_words(context["progress"])
+            context["may_retry"] = self.has_retry_permission(request) and has_failed_chunks(run)
         return super().change_view(request, object_id, form_url, context)
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:run_id>/progress/", wrap(self.progress_view), name="analytics_analyticsrun_progress"),
+            path("<int:run_id>/retry/", wrap(self.retry_view), name="analytics_analyticsrun_retry"),
+            *super().get_urls(),
+        ]
+
+    def progress_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        """What the page asks for again and again while the run goes on."""
+        run = self._visible_run(request, run_id)
+        progress = progress_of(run)
+        return JsonResponse(asdict(progress) | {"state": self.state(run), "words": in_words(progress)})
+
+    def retry_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        """Ask first; then have the workers do again what failed, and nothing else."""
+        run = self._visible_run(request, run_id)
+        if not self.has_retry_permission(request):
+            raise PermissionDenied
+        back = HttpResponseRedirect(reverse("admin:analytics_analyticsrun_change", args=[run.pk]))
+        if request.method != "POST":
+            context = {
+                **self.admin_site.each_context(request),
+                "title": f"Retry what failed of run {run.pk}",
+                "opts": self.opts,
+                "run": run,
+                "chunks": failed_chunks(run),
+            }
+            return TemplateResponse(request, "admin/analytics/run_retry.html", context)
+        try:
+            run_retry_request(run.pk, actor=request.user)
+        except RunError as error:
+            self.message_user(request, f"Nothing was started: {error}", messages.ERROR)
+        else:
+            self.message_user(request, f"The workers do again what failed of run {run.pk}.", messages.SUCCESS)
+        return back
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("analytics.add_analyticsrun")
+
+    def _visible_run(self, request: HttpRequest, run_id: int) -> AnalyticsRun:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return get_object_or_404(self.get_queryset(request), pk=run_id)
 
     @admin.display(description="status", ordering="status")
     def state(self, run: AnalyticsRun) -> SafeString:
@@ -85,8 +138,7 @@ class AnalyticsRunAdmin(ReadOnlyAdmin):
     def number_seconds(self, run: AnalyticsRun) -> SafeString:
         if run.started_at is None:
             return figure(None, reason="not started yet")
-        seconds = (clock.now() - run.started_at).total_seconds() if run.seconds is None else run.seconds
-        return figure(seconds, 1)
+        return figure(progress_of(run).seconds, 1)
 
     @admin.display(description="rows")
     def number_rows(self, run: AnalyticsRun) -> SafeString:
@@ -100,6 +152,17 @@ class AnalyticsRunAdmin(ReadOnlyAdmin):
     def chunks(self, run: AnalyticsRun) -> SafeString:
         progress = chunk_progress(run)
         return objects_table(progress) if progress else document(None)
+
+
+def in_words(progress: Progress) -> str:
+    words = [f"{progress.done:,} of {progress.total:,} units", f"stage: {progress.stage}"]
+    if progress.seconds is not None:
+        words.append(f"{progress.seconds:,.0f} s")
+    if progress.rate is not None:
+        words.append(f"{progress.rate:,.1f} units a second")
+    if progress.left is not None:
+        words.append(f"about {progress.left:,.0f} s left")
+    return ", ".join(words)
 
 
 @admin.register(RunChunk)

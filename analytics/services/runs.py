@@ -260,6 +260,14 @@ def run_retry(run_id: int, *, actor: Actor = None) -> AnalyticsRun:
     return run
 
 
+@transaction.atomic
+def run_retry_request(run_id: int, *, actor: Actor) -> AnalyticsRun:
+    """The same, handed to the workers."""
+    run = run_retry(run_id, actor=actor)
+    transaction.on_commit(lambda: current_app.send_task(DISPATCH_TASK, [run.pk]))
+    return run
+
+
 def runs_resume() -> list[int]:
     """Send silent runs to the workers again and return their ids; what is done already stays as it is.
 

@@ -1,20 +1,29 @@
 """The targets of a portfolio, which change together: its lines with limits and bands, and its cash target."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 
 from analytics.models import ChangeKind, ChangeRequest, PortfolioAllocation, RebalancingPolicy
-from analytics.services.second_person import applied_reason, column_value, payload_assets, second_person_check
+from analytics.services.second_person import (
+    applied_reason,
+    change_draft,
+    change_request,
+    column_value,
+    needs_second_person,
+    payload_assets,
+    second_person_check,
+)
 from analytics.services.staleness import mark_targets_changed
-from portfolio_site.kernel.canonical import decimal_text
+from portfolio_site.kernel.canonical import decimal_text, sha256_of
 from portfolio_site.kernel.locks import lock_rows
-from portfolios.models import Asset, Portfolio
+from portfolios.models import Asset, Portfolio, PortfolioStatus
+from portfolios.selectors.visibility import User, has_role
 from portfolios.services.audit import Actor, audit_append
 
 CASH = "CASH"
@@ -33,6 +42,26 @@ VALUES = (
 OUTDATED = {"drift_percentage": "the target changed", "is_breached": "the target changed"}
 
 Values = Mapping[str, Any]
+
+
+class TargetsConflict(Exception):
+    """Other targets stand there than the ones that the caller has seen."""
+
+
+class TargetFault(NamedTuple):
+    """What is wrong with one field of one line; without an asset, of the cash target."""
+
+    asset: Asset | None
+    field: str
+    reason: str
+
+
+class TargetFaults(ValidationError):
+    """All that is wrong with a set of targets, line by line."""
+
+    def __init__(self, faults: Sequence[TargetFault]) -> None:
+        super().__init__([f"{fault.asset or CASH}: {fault.field} {fault.reason}" for fault in faults])
+        self.faults = faults
 
 
 @dataclass
@@ -102,6 +131,10 @@ class StandingTargets:
         values = {asset: {name: getattr(line, name) for name in VALUES} for asset, line in active.items()}
         return targets_json(values, self.cash(portfolio))
 
+    def version(self, portfolio: Portfolio) -> str:
+        """Names the set that stands there: another set has another version."""
+        return sha256_of(self.as_json(portfolio))
+
 
 def targets_json(targets: Mapping[Asset, Values], cash: Decimal | None) -> dict[str, Any]:
     """A whole set of targets in the form of a change request, in the order of the assets' ids."""
@@ -156,9 +189,7 @@ def targets_replace(
 
     Under the two-person rule only an approved request may.
     """
-    total = sum((values["target_percentage"] for values in targets.values()), cash or Decimal(0))
-    if total != WHOLE:
-        raise ValidationError(f"the targets and cash of {portfolio.code} make {decimal_text(total)}, not 100")
+    _check_total(portfolio, targets, cash)
     lock_rows(Portfolio, [portfolio.pk])
     change = StandingTargets([portfolio.pk]).change(portfolio, targets, cash)
     if change.is_empty:
@@ -176,6 +207,83 @@ def targets_replace(
         reason=reason,
     )
     return True
+
+
+def targets_may_change(user: User, portfolio: Portfolio) -> bool:
+    return portfolio.status != PortfolioStatus.CLOSED and has_role(user, portfolio)
+
+
+@transaction.atomic
+def targets_save(
+    portfolio: Portfolio,
+    targets: Mapping[Asset, Values],
+    cash: Decimal,
+    *,
+    actor: Actor = None,
+    reason: str = "",
+    expected_version: str | None = None,
+) -> ChangeRequest | bool:
+    """Make these all of a portfolio's targets, or under the two-person rule ask a second person to agree.
+
+    False when they stand there already. Raises TargetsConflict when the set that stands there is not
+    `expected_version`, TargetFaults for what is wrong with single lines, ValidationError, PermissionDenied.
+    """
+    lock_rows(Portfolio, [portfolio.pk])
+    if actor is not None and not targets_may_change(actor, portfolio):
+        raise PermissionDenied(f"{actor.get_username()} may not change the targets of {portfolio}.")
+    standing = StandingTargets([portfolio.pk])
+    if expected_version is not None and standing.version(portfolio) != expected_version:
+        raise TargetsConflict(f"the targets of {portfolio.code} were changed by somebody else")
+    faults = [*_faults(targets, standing.lines[portfolio.pk])]
+    if not 0 <= cash <= WHOLE:
+        faults.append(TargetFault(None, "target_percentage", "must be between 0 and 100"))
+    if faults:
+        raise TargetFaults(faults)
+    # A portfolio without a policy has a cash target of 0 already.
+    given = None if not cash and standing.cash(portfolio) is None else cash
+    if standing.change(portfolio, targets, given).is_empty:
+        return False
+    if not needs_second_person(ChangeKind.TARGETS, portfolio):
+        return targets_replace(portfolio, targets, given, actor=actor, reason=reason)
+    _check_total(portfolio, targets, given)
+    draft = change_draft(
+        ChangeKind.TARGETS,
+        portfolio=portfolio,
+        payload=targets_json(targets, given),
+        before=standing.as_json(portfolio),
+        actor=actor,
+        reason=reason,
+    )
+    return change_request(draft, actor=actor)
+
+
+def _faults(
+    targets: Mapping[Asset, Values], standing: Mapping[int, PortfolioAllocation]
+) -> Iterator[TargetFault]:
+    for asset, values in targets.items():
+        target, low, high = (values[f"{name}_percentage"] for name in ("target", "min", "max"))
+        stored = standing.get(asset.pk)
+        if not asset.is_active and not (stored and stored.is_active):
+            yield TargetFault(asset, "asset", "is not active")
+        if not 0 <= target <= WHOLE:
+            yield TargetFault(asset, "target_percentage", "must be between 0 and 100")
+        if low < 0:
+            yield TargetFault(asset, "min_percentage", "must not be below 0")
+        if low > target:
+            yield TargetFault(asset, "min_percentage", f"is above the target, {decimal_text(target)}")
+        if high < target:
+            yield TargetFault(asset, "max_percentage", f"is below the target, {decimal_text(target)}")
+        if high > WHOLE:
+            yield TargetFault(asset, "max_percentage", "is above 100")
+        for name in ("rebalance_threshold", "rebalance_threshold_relative"):
+            if values[name] is not None and values[name] < 0:
+                yield TargetFault(asset, name, "must not be below 0")
+
+
+def _check_total(portfolio: Portfolio, targets: Mapping[Asset, Values], cash: Decimal | None) -> None:
+    total = sum((values["target_percentage"] for values in targets.values()), cash or Decimal(0))
+    if total != WHOLE:
+        raise ValidationError(f"the targets and cash of {portfolio.code} make {decimal_text(total)}, not 100")
 
 
 def targets_read(portfolio: Portfolio, payload: dict[str, Any]) -> dict[str, Any]:

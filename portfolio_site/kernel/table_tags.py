@@ -9,7 +9,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 
 from portfolio_site.kernel.admin import figures
-from portfolio_site.kernel.tables import Column, Link, Table, Unknown
+from portfolio_site.kernel.tables import Column, Link, Struck, Table, Unknown
 
 register = template.Library()
 
@@ -30,8 +30,10 @@ def query_with(request: HttpRequest, **changes: str) -> str:
 
 
 def _shown(value: Any, column: Column) -> Any:
+    if isinstance(value, Struck):
+        return format_html("<s>{}</s>", _shown(value.value, column))
     reason = value.reason if isinstance(value, Unknown) else ""
-    if value is None or reason:
+    if value is None or isinstance(value, Unknown):
         return figures.figure(None, reason=reason)
     if isinstance(value, Link):
         return format_html('<a href="{}">{}</a>', value.url, value.text)

@@ -46,6 +46,13 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Struck:
+    """A value that no longer counts: struck through on a screen, in a file the value alone."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
 class Unknown:
     """A cell without a value, and why."""
 
@@ -122,6 +129,8 @@ def _plain_rows(table: Table) -> Iterator[list[Any]]:
 
 
 def _plain(value: Any, column: Column) -> Any:
+    if isinstance(value, Struck):
+        value = value.value
     if value is None or isinstance(value, Unknown):
         return None
     if isinstance(value, Link):

@@ -94,9 +94,16 @@ def held_quantities(
     portfolio_id: int, group: AssetGroup, through: dt.date
 ) -> dict[int, list[tuple[dt.date, Decimal]]]:
     """By asset of a group, how many units are held from each day of a change on. Raises LedgerError."""
+    return quantities_held(position_entries(portfolio_id, group.assets), group, through)
+
+
+def quantities_held(
+    entries: Iterable[Entry], group: AssetGroup, through: dt.date
+) -> dict[int, list[tuple[dt.date, Decimal]]]:
+    """The same from entries that are read already. entries: of one portfolio, by day."""
     positions = Positions("average")
     days: list[tuple[dt.date, dict[int, Decimal]]] = []
-    for day, events in _days(position_entries(portfolio_id, group.assets), group.actions):
+    for day, events in _days(entries, group.actions):
         if day > through:
             break
         for error in _take_day(positions, events):

@@ -43,6 +43,17 @@ def visible_uploads(user: User) -> QuerySet[FileUpload]:
     return uploads if sees_everything(user) else uploads.filter(uploaded_by=user.pk)
 
 
+def decidable_by(user: User) -> QuerySet[Portfolio]:
+    """The portfolios about which a user may decide: what `has_role` says of a checker, for all at once."""
+    if not user.is_authenticated or not user.is_active:
+        return Portfolio.objects.none()
+    if user.is_superuser:
+        return Portfolio.objects.all()
+    roles = (PortfolioRole.CHECKER, PortfolioRole.MANAGER)
+    granted = PortfolioAccess.objects.filter(Q(user=user) | Q(group__in=user.groups.all()), role__in=roles)
+    return Portfolio.objects.filter(Q(owner=user) | Q(pk__in=granted.values("portfolio")))
+
+
 def has_role(user: User, portfolio: Portfolio, *roles: PortfolioRole) -> bool:
     """Managers may do what makers and checkers do; owners and superusers everything but check themselves."""
     if not user.is_authenticated or not user.is_active:

@@ -38,7 +38,7 @@ ORM_WRITES = frozenset(
         "_raw_delete",
     }
 )
-KERNEL_WRITES = frozenset({"bulk_insert", "bulk_upsert", "bulk_replace"})
+KERNEL_WRITES = frozenset({"bulk_insert", "bulk_insert_objects", "bulk_upsert", "bulk_replace"})
 SQL_WRITES = re.compile(
     # The end: where a formatted string goes on with the name of its table.
     r"(?i)\s*(INSERT\s+(OR\s+\w+\s+)?INTO|UPDATE\s+(\S+\s+SET|$)|DELETE\s+FROM|TRUNCATE|MERGE\s+INTO|REPLACE\s+INTO)"
@@ -48,6 +48,7 @@ AUDITED_BY = frozenset({"audit_append", "audit_append_many", "event_move"})
 
 # Faces that write all the same, each with its reason.
 WRITING_FACES: Mapping[str, str] = {
+    "portfolio_site/kernel/tables.py": "a workbook, which is a file to download",
     "portfolio_site/schedules.py": "the scheduler's own table of periodic tasks, which is no record",
 }
 # Services that write without an audit row of their own, each with its reason.

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from analytics.admin.portfolio_page.content import Content, Section
 from analytics.models import PortfolioPerformanceHistory
+from analytics.selectors.benchmark_levels import BenchmarkGrowth, benchmark_growths
 from analytics.selectors.bridges import BridgeError, NoHistoryError, PeriodBridge, portfolio_bridge
 from analytics.selectors.histories import History, month_returns, performance_history
 from analytics.selectors.summaries import performance_snapshot
@@ -45,7 +46,7 @@ def show(request: HttpRequest, portfolio: Portfolio) -> Content:
     history = performance_history(portfolio, GROWTH)
     return Content(
         [
-            _growth(portfolio, history),
+            _growth(portfolio, history, snapshot),
             _drawdown(history),
             _months(history),
             *_bridge(portfolio, snapshot.snapshot_date),
@@ -72,40 +73,61 @@ def _headline(portfolio: Portfolio, snapshot: PortfolioPerformanceHistory) -> Se
     return [(f"Value on {snapshot.snapshot_date}", value), *returns]
 
 
-def _growth(portfolio: Portfolio, history: History) -> Chart:
-    own, benchmark = (
-        100 * (1 + history.figures[name]) for name in ("cumulative_return", "benchmark_cumulative_return")
-    )
+def _growth(
+    portfolio: Portfolio, history: History, snapshot: PortfolioPerformanceHistory | None = None
+) -> Chart:
+    own = 100 * (1 + history.figures["cumulative_return"])
+    benchmarks = _benchmarks(portfolio, history, snapshot)
+    known = [line for line in benchmarks if np.isfinite(line.levels).any()]
     days = np.datetime_as_string(history.days).tolist()
-    has_benchmark = bool(np.isfinite(benchmark).any())
-    traces = [{"type": "scatter", "mode": "lines", "name": portfolio.code, "x": days, "y": own}]
-    columns = [Column("Day", "date"), Column(portfolio.code, "number")]
-    if has_benchmark:
-        traces.append(
-            {
-                "type": "scatter", "mode": "lines", "name": "Benchmark", "x": days, "y": benchmark,
-                "line": {"dash": "dot"},
-            }
-        )  # fmt: skip
-        columns.append(Column("Benchmark", "number"))
-    series = [own, benchmark] if has_benchmark else [own]
+    lines = [(portfolio.code, own, "solid"), *((line.name, line.levels, "dot") for line in known)]
+    remarks = [f"{line.name}: {line.reason}." for line in benchmarks if line.reason]
     return Chart(
         slug="growth",
         title="Growth of 100",
-        summary=_growth_words(portfolio, own, benchmark, has_benchmark),
-        traces=traces,
-        table=Table("growth", "Growth of 100", columns, daily_rows(history.days, series), empty=NOT_COMPUTED),
-    )
+        summary=_growth_words(portfolio, own, known, remarks),
+        traces=[
+            {
+                "type": "scatter", "mode": "lines", "name": name, "x": days, "y": levels,
+                "line": {"dash": dash}, "hovertemplate": "%{y:.2f}",
+            }
+            for name, levels, dash in lines
+        ],
+        table=Table(
+            "growth",
+            "Growth of 100",
+            [Column("Day", "date"), *(Column(name, "number") for name, _, _ in lines)],
+            daily_rows(history.days, [levels for _, levels, _ in lines]),
+            empty=NOT_COMPUTED,
+            note=" ".join(remarks),
+        ),
+    )  # fmt: skip
 
 
-def _growth_words(portfolio: Portfolio, own: np.ndarray, benchmark: np.ndarray, has_benchmark: bool) -> str:
+def _benchmarks(
+    portfolio: Portfolio, history: History, snapshot: PortfolioPerformanceHistory | None
+) -> list[BenchmarkGrowth]:
+    """The primary one as it is stored with the portfolio's own figures, the others from prices and rates."""
+    found = benchmark_growths(portfolio, history.days)
+    stored = 100 * (1 + history.figures["benchmark_cumulative_return"])
+    primary = snapshot.benchmark if snapshot else None
+    if primary is None or not np.isfinite(stored).any():
+        return found
+    names = {line.asset_id: line.name for line in found}
+    first = BenchmarkGrowth(primary.pk, names.get(primary.pk, primary.symbol), True, stored)
+    return [first, *(line for line in found if line.asset_id != primary.pk)]
+
+
+def _growth_words(
+    portfolio: Portfolio, own: np.ndarray, benchmarks: Sequence[BenchmarkGrowth], remarks: Sequence[str]
+) -> str:
     known = own[np.isfinite(own)]
     if not len(known):
         return "The growth is not known."
     words = f"100 invested in {portfolio.code} at the beginning are {known[-1]:.2f} now"
-    if has_benchmark:
-        words += f", in its benchmark {benchmark[np.isfinite(benchmark)][-1]:.2f}"
-    return f"{words}; flows are left out."
+    for line in benchmarks:
+        words += f", in {line.name} {line.levels[np.isfinite(line.levels)][-1]:.2f}"
+    return " ".join([f"{words}; flows are left out.", *remarks])
 
 
 def _drawdown(history: History) -> Chart:

@@ -95,11 +95,12 @@ def test_only_foreign_portfolios_start_nothing(service: Recorder) -> None:
 
 
 @pytest.mark.parametrize(("status", "reloads"), [(RunStatus.RUNNING, True), (RunStatus.SUCCEEDED, False)])
-def test_the_page_of_a_run_reloads_while_it_runs(status: RunStatus, reloads: bool) -> None:
+def test_the_page_of_a_run_is_kept_up_to_date_while_it_runs(status: RunStatus, reloads: bool) -> None:
     run = make.make_run(status=status, done=1250, total=2500)
     page = client_of(make.make_superuser()).get(change_url(run)).content.decode()
-    assert ('http-equiv="refresh"' in page) is reloads
-    assert '<progress max="2500" value="1250">' in page
+    assert ("data-progress=" in page) is reloads
+    assert ("progress.js" in page) is reloads
+    assert '<progress max="2500" value="1250"' in page
     assert "1,250 of 2,500 units" in page
 
 

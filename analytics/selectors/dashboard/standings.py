@@ -1,26 +1,25 @@
-"""The morning view: how every portfolio stands, from stored rows only, in a fixed number of queries."""
+"""Portfolios with everything that their lines of the morning table show."""
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.paginator import Page, Paginator
-from django.db.models import OuterRef, Subquery
+import numpy as np
+from django.db.models import OuterRef, Q, Subquery
 
+from analytics.calculations.returns import months_earlier
 from analytics.models import (
-    AnalyticsRun,
     PortfolioAllocation,
     PortfolioPerformanceHistory,
     PortfolioRiskMetrics,
     RebalancingEvent,
 )
 from analytics.models.rebalancing import OPEN_STATUSES
-from analytics.selectors.visible_runs import visible_runs
-from portfolios.models import Portfolio, PortfolioStatus
-from portfolios.selectors.visibility import User, visible_to
+from portfolios.models import Portfolio
 
-PORTFOLIOS_PER_PAGE = 50
-RUNS_SHOWN = 8
+# Snapshots may be missing for so many days before the day that a return is counted from.
+REACH = dt.timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,15 @@ class LineDeviation:
 
 @dataclass(frozen=True)
 class Standing:
-    """One portfolio as of its latest stored rows. What is None is not known; `drift_reason` says why."""
+    """One portfolio as of its latest stored rows. What is None is not known; `drift_reason` says why.
+
+    `benchmark_month`, `benchmark_year`: what its benchmark has returned in the month and the calendar year.
+    """
 
     portfolio: Portfolio
     performance: PortfolioPerformanceHistory | None
+    benchmark_month: float | None
+    benchmark_year: float | None
     risk: PortfolioRiskMetrics | None
     drift: float | None
     drift_reason: str
@@ -54,23 +58,8 @@ class Standing:
     open_event: RebalancingEvent | None
 
 
-@dataclass(frozen=True)
-class Dashboard:
-    standings: Sequence[Standing]
-    page: Page
-    runs: Sequence[AnalyticsRun]
-
-
-def dashboard(user: User, page_number: Any = 1) -> Dashboard:
-    """The active portfolios that `user` may see, a page at a time, and the latest runs."""
-    visible = visible_to(user).filter(status=PortfolioStatus.ACTIVE).order_by("code")
-    portfolios = visible.select_related("base_currency", "rebalancing_policy")
-    page = Paginator(portfolios, PORTFOLIOS_PER_PAGE).get_page(page_number)
-    runs = visible_runs(user).order_by("-id")[:RUNS_SHOWN]
-    return Dashboard(_standings(list(page)), page, list(runs))
-
-
-def _standings(portfolios: Sequence[Portfolio]) -> list[Standing]:
+def standings_of(portfolios: Sequence[Portfolio]) -> list[Standing]:
+    """In the given order, in a fixed number of queries."""
     ids = [portfolio.pk for portfolio in portfolios]
     performance = latest_rows(PortfolioPerformanceHistory, "snapshot_date", ids)
     risk = latest_rows(PortfolioRiskMetrics, "calculation_date", ids)
@@ -81,6 +70,7 @@ def _standings(portfolios: Sequence[Portfolio]) -> list[Standing]:
     lines: dict[int, list[PortfolioAllocation]] = {}
     for line in PortfolioAllocation.objects.filter(portfolio__in=ids, is_active=True).select_related("asset"):
         lines.setdefault(line.portfolio_id, []).append(line)
+    benchmarks = _benchmark_returns(performance)
     standings = []
     for portfolio in portfolios:
         own = lines.get(portfolio.pk, [])
@@ -91,6 +81,8 @@ def _standings(portfolios: Sequence[Portfolio]) -> list[Standing]:
             Standing(
                 portfolio=portfolio,
                 performance=snapshot,
+                benchmark_month=benchmarks.get((portfolio.pk, "month")),
+                benchmark_year=benchmarks.get((portfolio.pk, "year")),
                 risk=risk.get(portfolio.pk),
                 drift=drift,
                 drift_reason=drift_reason,
@@ -108,6 +100,36 @@ def latest_rows(model: type[Any], day: str, portfolio_ids: Sequence[int]) -> dic
     newest = rows.filter(portfolio=OuterRef("pk")).order_by(f"-{day}").values("pk")[:1]
     keys = Portfolio.objects.filter(pk__in=portfolio_ids).values(newest=Subquery(newest))
     return {row.portfolio_id: row for row in rows.filter(pk__in=keys).defer("inputs_hash")}
+
+
+def _benchmark_returns(
+    latest: Mapping[int, PortfolioPerformanceHistory],
+) -> dict[tuple[int, str], float]:
+    """By portfolio and period, counted from the same days as the portfolio's own returns."""
+    starts = {
+        (pk, name): day for pk, row in latest.items() for name, day in _starts(row.snapshot_date).items()
+    }
+    wanted = Q(pk__in=[])
+    for (portfolio_id, _), day in starts.items():
+        wanted |= Q(portfolio=portfolio_id, snapshot_date__range=(day - REACH, day))
+    rows = PortfolioPerformanceHistory.objects.filter(wanted).order_by("snapshot_date")
+    before: dict[tuple[int, str], float] = {}
+    for portfolio_id, day, level in rows.values_list(
+        "portfolio", "snapshot_date", "benchmark_cumulative_return"
+    ):
+        for name in ("month", "year"):
+            if level is not None and day <= starts[portfolio_id, name]:
+                before[portfolio_id, name] = level
+    return {
+        key: (1 + now) / (1 + level) - 1
+        for key, level in before.items()
+        if (now := latest[key[0]].benchmark_cumulative_return) is not None
+    }
+
+
+def _starts(day: dt.date) -> dict[str, dt.date]:
+    month = months_earlier(np.array([day], dtype="datetime64[D]"), 1)[0].item()
+    return {"month": month, "year": dt.date(day.year - 1, 12, 31)}
 
 
 def _drift(
