@@ -13,8 +13,9 @@ SERVE ?= 1
 JOBS ?= 2
 ARGS ?=
 
-# The targets below work on databases of their own, never on one that the shell happens to point to.
-unexport DATABASE_URL REDIS_URL SECRET_KEY_FILE DJANGO_SETTINGS_MODULE
+# The targets below work on databases of their own, never on one that the shell happens to point to. Modules
+# that are compiled once and kept start many times faster.
+unexport PYTHONDONTWRITEBYTECODE DATABASE_URL REDIS_URL SECRET_KEY_FILE DJANGO_SETTINGS_MODULE
 
 # `check --deploy` judges the settings as a server would have them; nothing connects to these addresses.
 PRODUCTION := DEBUG=0 ALLOWED_HOSTS=portfolio.example.com \

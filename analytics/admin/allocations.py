@@ -1,8 +1,10 @@
+from typing import Any
+
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
 from analytics.admin.figures import BASE_CURRENCY, PROVENANCE, QUALITY
-from analytics.models import PortfolioAllocation, RebalancingPolicy
+from analytics.models import MinimumTrade, PortfolioAllocation, RebalancingPolicy
 from portfolio_site.kernel.admin import (
     AutocompleteFilter,
     money_column,
@@ -21,6 +23,10 @@ _relative_band = points_column("rebalance_threshold_relative", label="band, of t
 _current = points_column("current_percentage", label="current")
 _drift = number_column("drift_percentage", label="drift", signed=True, unit="pts")
 _value = money_column("current_value", BASE_CURRENCY, label="current value")
+_own_minimum = (
+    money_column("amount", f"policy.{BASE_CURRENCY}"),
+    points_column("percentage", label="of the value"),
+)
 
 
 @admin.register(PortfolioAllocation)
@@ -67,11 +73,30 @@ class PortfolioAllocationAdmin(PortfolioBoundAdmin):
         return badge("outside its band", "bad") if line.is_breached else badge("inside", "good")
 
 
+class MinimumTradeInline(admin.TabularInline):
+    model = MinimumTrade
+    fields = ("asset_class", *_own_minimum)
+    readonly_fields = _own_minimum
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
+        return False
+
+
 @admin.register(RebalancingPolicy)
 class RebalancingPolicyAdmin(PortfolioBoundAdmin):
     _cash = (
         points_column("cash_target_percentage", label="cash target"),
         money_column("cash_reserve", BASE_CURRENCY),
+    )
+    _reserve_share = points_column("cash_reserve_percentage", label="cash reserve, of the value")
+    _minimum_share = (
+        points_column("minimum_trade_percentage", label="minimum trade, of the value"),
+        points_column("minimum_trade_tolerance", label="may fall short of it by"),
     )
     _costs = (
         money_column("minimum_trade", BASE_CURRENCY),
@@ -86,7 +111,17 @@ class RebalancingPolicyAdmin(PortfolioBoundAdmin):
     ordering = ("portfolio__code",)
     fieldsets = (
         (None, {"fields": ("portfolio", "mode", "band_destination", "lot_method", "version")}),
-        ("Cash", {"classes": ("figures",), "fields": _cash}),
-        ("Trades and costs", {"classes": ("figures",), "fields": _costs}),
+        (
+            "Cash",
+            {
+                "classes": ("figures",),
+                "fields": (*_cash, _reserve_share, "reserve_horizon_days", "settlement_days"),
+            },
+        ),
+        (
+            "Trades and costs",
+            {"classes": ("figures",), "fields": (_costs[0], *_minimum_share, *_costs[1:])},
+        ),
         ("Decisions", {"fields": ("approvals_needed", "expiry_hours", "cool_off_days")}),
     )
+    inlines = (MinimumTradeInline,)

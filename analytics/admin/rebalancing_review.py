@@ -69,6 +69,7 @@ def review_tables(event: RebalancingEvent) -> list[Table]:
         tables.append(_outcome_table(event, event.post_state))
     tables += [trades_table(event), lines_table(event, proposal), _lots_table(event)]
     tables.append(_unresolved_table(event, proposal.get("unresolved", ())))
+    tables.append(_cash_table(event, proposal.get("projected_cash") or ()))
     if event.status in UNDECIDED:
         tables += [_prices_table(event), _transactions_table(event, made_at)]
     tables += [_orders_table(orders), _fills_table(orders)]
@@ -136,6 +137,20 @@ def _lots_table(event: RebalancingEvent) -> Table:
 def _unresolved_table(event: RebalancingEvent, unresolved: Iterable[Document]) -> Table:
     cells = [[entry["category"] or "no sector", _money(event, entry["amount"])] for entry in unresolved]
     return Table("Missing, because it may not be bought", columns("Sector", "#Amount"), cells)
+
+
+def _cash_table(event: RebalancingEvent, ladder: Iterable[Document]) -> Table:
+    cells = [
+        [
+            rung["date"],
+            str(rung["what"]),
+            _money(event, rung["change"], signed=True),
+            _money(event, rung["cash"]),
+            _money(event, rung["reserve"]),
+        ]
+        for rung in ladder
+    ]
+    return Table("Projected cash", columns("Day", "What", "#Change", "#Cash", "#Reserve"), cells)
 
 
 def _decisions_table(event: RebalancingEvent) -> Table:

@@ -41,7 +41,8 @@ class Line:
 
     `breached` and `destination` (a weight; None: the target) matter in mode "bands" only, `unassigned` (held,
     but without a place in the allocation) in mode "liquidate". Trading an amount a costs cost_rate * a (None:
-    at the rate of the rules) and impact * a * sqrt(a), rounded up.
+    at the rate of the rules) and impact * a * sqrt(a), rounded up. `minimum_trade`: the least amount of a
+    trade that is no complete exit; None: that of the rules.
     """
 
     symbol: str
@@ -58,6 +59,7 @@ class Line:
     unassigned: bool = False
     cost_rate: Decimal | None = None
     impact: Decimal = Decimal(0)
+    minimum_trade: Decimal | None = None
 
 
 @dataclass(frozen=True)

@@ -150,8 +150,9 @@ def _trade_faults(line: "Line", rules: "Rules", trade: "Trade") -> list[str]:
         faults.append(f"sells {trade.quantity} but holds {line.quantity}")
     if trade.quantity % line.lot and not leaves_nothing:
         faults.append(f"{trade.quantity} is not a multiple of the lot of {line.lot}")
-    if _amount(trade) < rules.minimum_trade and not leaves_nothing:
-        faults.append(f"trade is below the minimum of {rules.minimum_trade}")
+    minimum = rules.minimum_trade if line.minimum_trade is None else line.minimum_trade
+    if _amount(trade) < minimum and not leaves_nothing:
+        faults.append(f"trade is below the minimum of {minimum}")
     if not (line.may_sell if selling else line.may_buy):
         faults.append(f"may not {trade.side}")
     if rules.mode == "hold" or rules.mode in (("invest_cash",) if selling else ("raise_cash", "liquidate")):

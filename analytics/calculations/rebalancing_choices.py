@@ -180,7 +180,7 @@ def _choose_moves(line: "Line", rules: "Rules", value: Fraction, worth: Decimal)
     least, most = _value_limits(line, rules, worth)
     hold = held >= least and (most is None or held <= most)
     least, most = _values_of_trades(line, rules, worth, least, most)
-    fewest = max(1, _ceil(rules.minimum_trade, lot))
+    fewest = max(1, _ceil(minimum_trade(line, rules), lot))
     at_least = _ceil(least - held, lot)
     first_buy, first_sell = max(fewest, at_least), fewest
     # Lots bought beyond what line and groups want can be left out of any answer, which is the better for it.
@@ -205,6 +205,11 @@ def _choose_moves(line: "Line", rules: "Rules", value: Fraction, worth: Decimal)
         cost_rate=cost_rate(line, rules),
         impact=_impact(line, value),
     )
+
+
+def minimum_trade(line: "Line", rules: "Rules") -> Decimal:
+    """The least amount for which the line is traded, unless it is given up completely."""
+    return rules.minimum_trade if line.minimum_trade is None else line.minimum_trade
 
 
 def _ceil(amount: Decimal, lot: Decimal) -> int:

@@ -7,7 +7,14 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from analytics.calculations.rebalancing_check import Figures
-from analytics.calculations.rebalancing_choices import Choice, _groups_of, choose_moves, is_allowed, pose
+from analytics.calculations.rebalancing_choices import (
+    Choice,
+    _groups_of,
+    choose_moves,
+    is_allowed,
+    minimum_trade,
+    pose,
+)
 from analytics.calculations.rebalancing_costs import trade_cost
 from analytics.calculations.rebalancing_programme import is_feasible
 
@@ -72,8 +79,9 @@ def explain_hold(line: "Line", rules: "Rules", figures: Figures) -> str:
     if not is_allowed(line, rules, side):
         return "only sells raise cash" if side == "buy" else "only buys invest cash"
     amount = round(abs(deviation) / choice.lot) * choice.lot * value
-    if amount < Fraction(rules.minimum_trade):
-        return f"trade of {float(amount):.2f} is below the minimum of {rules.minimum_trade:.2f}"
+    minimum = minimum_trade(line, rules)
+    if amount < Fraction(minimum):
+        return f"trade of {float(amount):.2f} is below the minimum of {minimum:.2f}"
     if rules.improvement_share is not None and _least_trade(choice, side) is None:
         untested = choose_moves(line, replace(rules, improvement_share=None), value)
         if _least_trade(untested, side) is not None:
@@ -138,6 +146,9 @@ def _find_liftable(lines: Sequence["Line"], rules: "Rules") -> Iterator[tuple[st
     """The rules in force, in words, each with what lifts it from a portfolio."""
     if rules.minimum_trade:
         yield f"the minimum trade of {rules.minimum_trade}", _lift(minimum_trade=Decimal(0))
+    for minimum in sorted({line.minimum_trade for line in lines if line.minimum_trade}):
+        symbols = [line.symbol for line in lines if line.minimum_trade == minimum]
+        yield f"the minimum trade of {minimum} of {', '.join(symbols)}", _lift_minimum(minimum)
     if any(trade_cost(line, rules, Fraction(1)) for line in lines):
         yield "the trading costs", _lift_costs
     if rules.improvement_share is not None and rules.mode != "raise_cash":
@@ -185,6 +196,16 @@ def _lift(**free: Any) -> "Lift":
 def _lift_of(lifted: "Line", **free: Any) -> "Lift":
     def lift(lines: Sequence["Line"], rules: "Rules") -> "Case":
         return [replace(line, **free) if line.symbol == lifted.symbol else line for line in lines], rules
+
+    return lift
+
+
+def _lift_minimum(minimum: Decimal) -> "Lift":
+    def lift(lines: Sequence["Line"], rules: "Rules") -> "Case":
+        nothing = Decimal(0)
+        return [
+            replace(line, minimum_trade=nothing) if line.minimum_trade == minimum else line for line in lines
+        ], rules
 
     return lift
 

@@ -12,6 +12,7 @@ from analytics.models.performance import PortfolioPerformanceHistory
 from analytics.models.policies import (
     BandDestination,
     LotMethod,
+    MinimumTrade,
     ProposalGear,
     RebalanceMode,
     RebalancingPolicy,
@@ -20,6 +21,7 @@ from analytics.models.policies import (
 )
 from analytics.models.proposal_versions import ProposalVersion
 from analytics.models.rebalancing import EventStatus, EventType, RebalancingEvent
+from analytics.models.reserves import CashReserve, ReserveKind
 from analytics.models.restatements import PublishedTable, Restatement
 from analytics.models.restrictions import RestrictionKind, RestrictionUnit, TradingRestriction
 from analytics.models.risk import PortfolioRiskMetrics, RiskLevel
@@ -41,6 +43,7 @@ __all__ = [
     "BaselZone",
     "BlendComponent",
     "BlendedBenchmark",
+    "CashReserve",
     "ChangeKind",
     "ChangeRequest",
     "ChangeStatus",
@@ -50,6 +53,7 @@ __all__ = [
     "EventStatus",
     "EventType",
     "LotMethod",
+    "MinimumTrade",
     "OrderFill",
     "OrderSide",
     "OrderStatus",
@@ -67,6 +71,7 @@ __all__ = [
     "RebalancingEvent",
     "RebalancingOrder",
     "RebalancingPolicy",
+    "ReserveKind",
     "Restatement",
     "RestrictionKind",
     "RestrictionUnit",

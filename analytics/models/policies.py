@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import Q
 
 from portfolio_site.kernel.fields import money_field, percent_field
-from portfolios.models import Portfolio
+from portfolios.models import AssetClass, Portfolio
 
 # A policy that is not stored yet has these values as they are.
 NOTHING = Decimal(0)
@@ -87,8 +87,17 @@ class RebalancingPolicy(models.Model):
     cash_target_percentage = percent_field(default=NOTHING)
     cash_reserve = money_field(default=NOTHING, help_text="Base currency")
     cash_reserve_percentage = percent_field(default=NOTHING, help_text="The larger of the two reserves holds")
+    reserve_horizon_days = models.PositiveSmallIntegerField(
+        default=30, help_text="Dated reserves due within so many days are kept back as well"
+    )
+    settlement_days = models.PositiveSmallIntegerField(
+        default=2, help_text="Weekdays from a trade to its settlement"
+    )
     minimum_trade = money_field(default=NOTHING, help_text="Base currency")
     minimum_trade_percentage = percent_field(default=NOTHING, help_text="The larger of the two holds")
+    minimum_trade_tolerance = percent_field(
+        default=NOTHING, help_text="Percent by which a trade may fall short of its minimum"
+    )
     turnover_cap = models.DecimalField(
         max_digits=9, decimal_places=6, null=True, blank=True, help_text="Largest turnover, fraction of value"
     )
@@ -196,7 +205,34 @@ class RebalancingPolicy(models.Model):
                 & Q(long_term_tax_rate__lt=1),
                 name="rebalancing_policies_tax_rates",
             ),
+            models.CheckConstraint(
+                condition=Q(minimum_trade_tolerance__gte=0) & Q(minimum_trade_tolerance__lt=100),
+                name="rebalancing_policies_tolerance",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.portfolio}: {self.mode}"
+
+
+class MinimumTrade(models.Model):
+    """The smallest trade in assets of one class, in the place of the two figures of the policy."""
+
+    policy = models.ForeignKey(RebalancingPolicy, on_delete=models.CASCADE, related_name="minimum_trades")
+    asset_class = models.CharField(max_length=16, choices=AssetClass.choices)
+    amount = money_field(default=NOTHING, help_text="Base currency")
+    percentage = percent_field(default=NOTHING, help_text="The larger of the two holds")
+
+    class Meta:
+        db_table = "minimum_trades"
+        ordering = ["policy", "asset_class"]
+        constraints = [
+            models.UniqueConstraint(fields=["policy", "asset_class"], name="minimum_trades_once"),
+            models.CheckConstraint(
+                condition=Q(amount__gte=0) & Q(percentage__gte=0) & Q(percentage__lte=100),
+                name="minimum_trades_figures",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.policy.portfolio}: {self.asset_class}"

@@ -4,7 +4,7 @@ Many portfolios are analysed together: a handful of queries serves them all.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from functools import cached_property
@@ -21,18 +21,22 @@ from analytics.calculations.drift import Band, BandRule, LineDrift, line_drift, 
 from analytics.models import (
     AnalyticsRun,
     AssetPerformanceMetrics,
+    CashReserve,
     EventStatus,
+    MinimumTrade,
     PortfolioAllocation,
     RebalancingEvent,
     RebalancingPolicy,
     TradingRestriction,
 )
+from analytics.selectors.cash_reserves import is_unsettled, reserves_of, unsettled_entries
 from analytics.selectors.portfolio_panels import PortfolioPanel, PortfolioStanding
 from analytics.selectors.restrictions import restrictions_of
 from analytics.services.computed_rows import PROVENANCE
 from portfolio_site.kernel import clock
 from portfolio_site.kernel.bulk import bulk_upsert
 from portfolio_site.kernel.canonical import decimal_text
+from portfolios.calculations.entries import Entry, cash_moves
 from portfolios.calculations.ledger import DayBook
 from portfolios.models import Asset, Portfolio, PriceBar
 from portfolios.selectors.market_data import Bars, bars_of, recent_bars_of
@@ -96,6 +100,16 @@ class TargetLine(NamedTuple):
 
 
 @dataclass(frozen=True)
+class UnsettledCash:
+    """What settles in one currency on a day to come, positive when received; `value`: in base currency."""
+
+    date: dt.date
+    currency: str
+    amount: Decimal
+    value: Decimal | None
+
+
+@dataclass(frozen=True)
 class AllocationLine:
     """One asset that is held, or should be. Price and value are in base currency, None when unknown.
 
@@ -128,7 +142,9 @@ class AllocationState:
 
     `reasons`: why the value is unknown; then weights and drift are, too. `restrictions`: those in force when
     something is decided. `last_rebalanced`: the day on which a rebalancing was last completed. `book`: the
-    books up to `day`, where they were read for no more than this.
+    books up to `day`, where they were read for no more than this. `minimum_trades`: of single classes of
+    assets. `reserves`: dated ones that are not ended when something is decided. `unsettled`: what of the cash
+    is still to come or to be paid.
     """
 
     portfolio: Portfolio
@@ -142,6 +158,9 @@ class AllocationState:
     restrictions: tuple[TradingRestriction, ...] = ()
     last_rebalanced: dt.date | None = None
     book: WalkedBook | None = None
+    minimum_trades: tuple[MinimumTrade, ...] = ()
+    reserves: tuple[CashReserve, ...] = ()
+    unsettled: tuple[UnsettledCash, ...] = ()
 
     @property
     def has_targets(self) -> bool:
@@ -150,6 +169,11 @@ class AllocationState:
     @property
     def cash_weight(self) -> Decimal | None:
         return self.cash / self.value * 100 if self.cash is not None and self.value else None
+
+    def reserves_due(self, horizon_days: int) -> list[CashReserve]:
+        """Those that fall due within the horizon, or should have been paid already."""
+        last = decision_day(self.day) + dt.timedelta(days=horizon_days)
+        return [reserve for reserve in self.reserves if reserve.due_date <= last]
 
     @property
     def breaches(self) -> list[AllocationLine]:
@@ -168,6 +192,9 @@ class _Inputs:
     bars: Mapping[int, Bars]
     bar_ids: Mapping[tuple[int, dt.date], int]
     volatilities: Mapping[int, Sequence[tuple[dt.date, float]]]
+    minimum_trades: Mapping[int, Sequence[MinimumTrade]]
+    reserves: Mapping[int, Sequence[CashReserve]]
+    unsettled: Mapping[int, Sequence[Entry]]
     # Of an asset in a base currency on a day: portfolios share them.
     quotes: dict[tuple[int, str, dt.date], Quote] = field(default_factory=dict)
 
@@ -222,16 +249,40 @@ def _read_inputs(panels: Sequence[PortfolioPanel | PortfolioStanding]) -> _Input
     )
     bars = _recent_bars(asset_ids, days)
     with_impact = any(policy.impact_coefficient for policy in policy_of.values())
+    decided_on = {pk: decision_day(day) for pk, day in days.items()}
     return _Inputs(
         policies=policy_of,
         allocations=allocations,
-        restrictions=restrictions_of({pk: decision_day(day) for pk, day in days.items()}),
+        restrictions=restrictions_of(decided_on),
         last_rebalanced=_last_rebalanced(days),
         targeted={asset_id: assets[asset_id] for asset_id in allocated},
         bars=bars,
         bar_ids=_bar_ids(bars, days),
         volatilities=_volatilities(asset_ids, days) if with_impact else {},
+        minimum_trades=_minimum_trades(policy_of),
+        reserves=reserves_of(decided_on),
+        unsettled=_unsettled(panels),
     )
+
+
+def _minimum_trades(policies: Mapping[int, RebalancingPolicy]) -> dict[int, list[MinimumTrade]]:
+    portfolio_of = {policy.pk: portfolio_id for portfolio_id, policy in policies.items()}
+    found: dict[int, list[MinimumTrade]] = {portfolio_id: [] for portfolio_id in policies}
+    for row in MinimumTrade.objects.filter(policy__in=list(portfolio_of)).order_by("asset_class"):
+        found[portfolio_of[row.policy_id]].append(row)
+    return found
+
+
+def _unsettled(panels: Sequence[PortfolioPanel | PortfolioStanding]) -> dict[int, list[Entry]]:
+    """By portfolio; a standing has its books, for panels they are read again."""
+    found = unsettled_entries(
+        {panel.portfolio.pk: panel.last_day for panel in panels if isinstance(panel, PortfolioPanel)}
+    )
+    for panel in panels:
+        if isinstance(panel, PortfolioStanding):
+            entries = panel.book.inputs.entries
+            found[panel.portfolio.pk] = [entry for entry in entries if is_unsettled(entry, panel.last_day)]
+    return found
 
 
 def _last_rebalanced(days: Mapping[int, dt.date]) -> dict[int, dt.date]:
@@ -289,6 +340,7 @@ def _analyse(
     last_rebalanced = inputs.last_rebalanced.get(portfolio.pk)
     with localcontext(prec=WORKING_DIGITS):
         holdings, cash, reasons = _holdings(panel)
+        unsettled = _unsettled_cash(panel, inputs.unsettled[portfolio.pk])
         assets = {asset_id: panel.assets[asset_id] for asset_id in holdings}
         assets |= {asset_id: inputs.targeted[asset_id] for asset_id in allocations}
         quotes = {asset_id: _quote(panel, asset, inputs) for asset_id, asset in assets.items()}
@@ -335,6 +387,9 @@ def _analyse(
         tuple(inputs.restrictions[portfolio.pk]),
         last_rebalanced,
         panel.book if isinstance(panel, PortfolioStanding) and panel.through == day else None,
+        tuple(inputs.minimum_trades.get(portfolio.pk, ())),
+        tuple(inputs.reserves[portfolio.pk]),
+        unsettled,
     )
 
 
@@ -353,6 +408,23 @@ def _holdings(
             reasons.append(f"cash: no rate from {currency} to {panel.portfolio.base_currency_id}")
         cash = cash + amount * rate if cash is not None and rate is not None else None
     return {asset_id: quantity for asset_id, quantity in book.quantities.items() if quantity}, cash, reasons
+
+
+def _unsettled_cash(
+    panel: PortfolioPanel | PortfolioStanding, entries: Iterable[Entry]
+) -> tuple[UnsettledCash, ...]:
+    """By day and currency."""
+    found: dict[tuple[dt.date, str], Decimal] = {}
+    for entry in entries:
+        for currency, amount in cash_moves(entry):
+            key = entry.settle_date or entry.date, currency
+            found[key] = found.get(key, NOTHING) + amount
+    rates = {currency: panel.rate_on_last_day(currency) for _, currency in found}
+    return tuple(
+        UnsettledCash(day, currency, amount, None if (rate := rates[currency]) is None else amount * rate)
+        for (day, currency), amount in sorted(found.items())
+        if amount
+    )
 
 
 def _last_book(panel: PortfolioPanel | PortfolioStanding) -> DayBook | None:

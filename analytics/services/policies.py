@@ -1,12 +1,15 @@
 """How portfolios are rebalanced: changes of their policies."""
 
 import datetime as dt
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple, cast
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.db.models import Field
 
-from analytics.models import ChangeKind, ChangeRequest, RebalancingPolicy
+from analytics.models import ChangeKind, ChangeRequest, MinimumTrade, RebalancingPolicy
 from analytics.services.second_person import (
     applied_reason,
     change_draft,
@@ -19,7 +22,7 @@ from analytics.services.second_person import (
 from analytics.services.staleness import mark_targets_changed
 from analytics.services.targets import WHOLE
 from portfolio_site.kernel.locks import lock_rows
-from portfolios.models import Portfolio
+from portfolios.models import AssetClass, Portfolio
 from portfolios.selectors.visibility import has_role
 from portfolios.services.audit import Actor, audit_append
 
@@ -48,7 +51,13 @@ AMOUNTS = (
     "automatic_value_cap",
 )
 PERCENTAGES = ("cash_reserve_percentage", "minimum_trade_percentage")
+SHORTFALLS = ("minimum_trade_tolerance",)
 COUNTS = ("approvals_needed", "approvals_needed_when_large")
+# Rows of their own, which change with the policy as one value: by asset class its amount and percentage.
+MINIMUM_TRADES = "minimum_trades"
+MINIMUM_TRADE_FIELDS = ("amount", "percentage")
+
+MinimumTrades = Mapping[str, Mapping[str, Decimal]]
 
 
 class _Change(NamedTuple):
@@ -73,6 +82,8 @@ def policy_change(
     **changes: Any,
 ) -> RebalancingPolicy | ChangeRequest:
     """Change fields of a policy, or under the two-person rule ask a second person to agree.
+
+    `minimum_trades`: {asset class: {"amount": ..., "percentage": ...}}, all of them; what is left out is 0.
 
     Without that rule it is made at once, so `effective_from` is refused. What stands there already is no
     change. Raises ValidationError and PermissionDenied.
@@ -118,6 +129,8 @@ def policy_update(
     second_person_check(ChangeKind.POLICY, portfolio, approved)
     policy.version += 1
     policy.save()
+    if MINIMUM_TRADES in changed:
+        _write_minimum_trades(policy, changed[MINIMUM_TRADES])
     mark_targets_changed(portfolio)
     audit_append(
         action="policy.changed",
@@ -126,7 +139,7 @@ def policy_update(
         actor=actor,
         portfolio=portfolio,
         before=before,
-        after={name: getattr(policy, name) for name in changed},
+        after={name: policy_value(policy, name) for name in changed},
         reason=reason,
     )
     return policy
@@ -134,17 +147,21 @@ def policy_update(
 
 def _checked_change(portfolio: Portfolio, changes: dict[str, Any]) -> _Change:
     editable = {field.name for field in RebalancingPolicy._meta.fields} - UNEDITABLE_FIELDS
-    unknown = changes.keys() - editable
+    unknown = changes.keys() - editable - {MINIMUM_TRADES}
     if unknown:
         raise TypeError(f"a policy has no editable {', '.join(sorted(unknown))}")
+    if MINIMUM_TRADES in changes:
+        changes = changes | {MINIMUM_TRADES: _checked_minimum_trades(changes[MINIMUM_TRADES])}
     stored = RebalancingPolicy.objects.filter(portfolio=portfolio).first()
     policy = stored or RebalancingPolicy(portfolio=portfolio, version=0)
     changed = {
-        name: value for name, value in changes.items() if stored is None or getattr(stored, name) != value
+        name: value
+        for name, value in changes.items()
+        if stored is None or policy_value(stored, name) != value
     }
-    before = {name: getattr(stored, name) for name in changed} if stored else None
-    for name, value in changed.items():
-        setattr(policy, name, value)
+    before = {name: policy_value(stored, name) for name in changed} if stored else None
+    for name in changed.keys() - {MINIMUM_TRADES}:
+        setattr(policy, name, changed[name])
     if stored is None or changed:
         policy.clean_fields()
         _check_ranges(policy)
@@ -160,6 +177,7 @@ def _check_ranges(policy: RebalancingPolicy) -> None:
         (SHARES, lambda value: 0 <= value <= 1, "must be from 0 to 1"),
         (AMOUNTS, lambda value: value >= 0, "must not be negative"),
         (PERCENTAGES, lambda value: 0 <= value <= WHOLE, "must be from 0 to 100"),
+        (SHORTFALLS, lambda value: 0 <= value < WHOLE, "must be from 0 to below 100"),
         (COUNTS, lambda value: value >= 1, "must be at least 1"),
     ):
         for name in names:
@@ -170,15 +188,61 @@ def _check_ranges(policy: RebalancingPolicy) -> None:
         raise ValidationError(errors)
 
 
+def policy_value(policy: RebalancingPolicy, name: str) -> Any:
+    """What stands in a field of a stored policy, or in the rows that belong to it."""
+    if name != MINIMUM_TRADES:
+        return getattr(policy, name)
+    return {
+        row.asset_class: {field: getattr(row, field) for field in MINIMUM_TRADE_FIELDS}
+        for row in policy.minimum_trades.order_by("asset_class")
+    }
+
+
+def _checked_minimum_trades(wanted: MinimumTrades) -> MinimumTrades:
+    """In their stored form. Raises ValidationError."""
+    faults: list[str] = []
+    found: dict[str, dict[str, Decimal]] = {}
+    for asset_class, figures in sorted(wanted.items()):
+        if asset_class not in AssetClass.values:
+            faults.append(f"{asset_class}: is no class of assets")
+        faults += [f"{asset_class}: has no {name}" for name in sorted({*figures} - {*MINIMUM_TRADE_FIELDS})]
+        found[asset_class] = {}
+        for name in MINIMUM_TRADE_FIELDS:
+            try:
+                value = found[asset_class][name] = _minimum_trade_field(name).clean(
+                    figures.get(name, 0), None
+                )
+            except ValidationError as error:
+                faults.append(f"{asset_class}: {name}: {' '.join(error.messages)}")
+                continue
+            if value < 0 or (name == "percentage" and value > WHOLE):
+                rule = "must be from 0 to 100" if name == "percentage" else "must not be negative"
+                faults.append(f"{asset_class}: {name}: {value}: {rule}")
+    if faults:
+        raise ValidationError({MINIMUM_TRADES: faults})
+    return found
+
+
+def _minimum_trade_field(name: str) -> "Field[Any, Any]":
+    return cast("Field[Any, Any]", MinimumTrade._meta.get_field(name))
+
+
+def _write_minimum_trades(policy: RebalancingPolicy, wanted: MinimumTrades) -> None:
+    policy.minimum_trades.exclude(asset_class__in=list(wanted)).delete()
+    for asset_class, figures in wanted.items():
+        MinimumTrade.objects.update_or_create(policy=policy, asset_class=asset_class, defaults=dict(figures))
+
+
 def policy_read(portfolio: Portfolio, payload: dict[str, Any]) -> dict[str, Any] | None:
     """What stands in the fields that a request names; None without a policy."""
     policy = RebalancingPolicy.objects.filter(portfolio=portfolio).first()
-    return {name: getattr(policy, name) for name in payload} if policy else None
+    return {name: policy_value(policy, name) for name in payload} if policy else None
 
 
 def policy_apply(portfolio: Portfolio, request: ChangeRequest) -> None:
     changes = {
-        name: column_value(RebalancingPolicy, name, stored) for name, stored in request.payload.items()
+        name: stored if name == MINIMUM_TRADES else column_value(RebalancingPolicy, name, stored)
+        for name, stored in request.payload.items()
     }
     policy_update(
         portfolio, actor=request.requested_by, reason=applied_reason(request), approved=request, **changes

@@ -4,12 +4,14 @@ The inputs hold all that a proposal depends on: positions, prices and where they
 restrictions leave of them, the policy, and what the review of the sales found. Nothing here reads a table.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, fields, replace
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from math import isnan
 from typing import Any
 
+from analytics.calculations.cash_ladder import CashMove, Rung, cash_ladder, shortfalls
 from analytics.calculations.rebalancing import (
     Group,
     Line,
@@ -30,6 +32,7 @@ from portfolio_site.kernel.fields import MONEY_PLACES
 MONEY = Decimal(1).scaleb(-MONEY_PLACES)
 RATIO = Decimal("1e-15")
 NOTHING, PERCENT = Decimal(0), Decimal(100)
+_EXACT = Context(prec=100)
 # Reason codes of a proposal that cannot be stored, and of one that can.
 NO_PRICES, NO_BOOKS, NO_TARGETS, NO_VALUE = "no_prices", "no_books", "no_targets", "no_value"
 PRICE_GUARD, CONTRADICTION, INFEASIBLE = "price_guard", "contradiction", "infeasible"
@@ -129,7 +132,8 @@ def proposal_document(inputs: Mapping[str, Any], proposal: Proposal) -> Document
     warnings = _warnings(inputs, proposal)
     status, codes = _status(proposal, refused, warnings)
     outcomes = [_outcome(entries[outcome.symbol], outcome) for outcome in proposal.outcomes]
-    return {
+    projected = {"projected_cash": _projected_cash(inputs, proposal)} if "cash_plan" in inputs else {}
+    return projected | {
         "status": status,
         "reason_codes": codes,
         "reasons": refused or list(proposal.reasons),
@@ -202,7 +206,72 @@ def _warnings(inputs: Mapping[str, Any], proposal: Proposal) -> list[str]:
             warnings.append("the tax is unknown")
         if not proposal.proven:
             warnings.append(f"not proven to be the best: at most {proposal.gap:.6f} nearer to the targets")
+    warnings += _cash_warnings(inputs, proposal)
     return list(dict.fromkeys(warnings))
+
+
+def _cash_warnings(inputs: Mapping[str, Any], proposal: Proposal) -> list[str]:
+    """When less cash than the reserve will be there for a while, or for good."""
+    return [
+        f"from {short.first}{f' until {short.until}' if short.until else ' on'}: projected cash of "
+        f"{short.cash:.2f} is below the reserve of {short.reserve:.2f}"
+        for short in shortfalls(_cash_ladder(inputs, proposal) or ())
+    ]
+
+
+def _projected_cash(inputs: Mapping[str, Any], proposal: Proposal) -> list[Document] | None:
+    """None where a rate that it takes is unknown; the inputs say which."""
+    ladder = _cash_ladder(inputs, proposal)
+    if ladder is None:
+        return None
+    return [
+        {
+            "date": rung.date.isoformat(),
+            "cash": _text(rung.cash, MONEY),
+            "reserve": _text(rung.reserve, MONEY),
+            "change": _text(rung.change, MONEY),
+            "what": rung.what,
+        }
+        for rung in ladder
+    ]
+
+
+def _cash_ladder(inputs: Mapping[str, Any], proposal: Proposal) -> list[Rung] | None:
+    """Trades settle first, sells before buys, then what is due is paid."""
+    plan = inputs.get("cash_plan")
+    if plan is None or any(entry["value"] is None for entry in plan["unsettled"]):
+        return None
+    with localcontext(_EXACT):
+        earlier, payments = list(_settlements(plan)), list(_payments(plan))
+        settled = proposal.cash_before - sum((move.amount for move in earlier), NOTHING)
+        reserve = Decimal(plan["reserve"]) + sum((move.frees for move in payments), NOTHING)
+        moves = [*earlier, *_trade_moves(plan, proposal), *payments]
+    return cash_ladder(dt.date.fromisoformat(inputs["date"]), settled, reserve, moves, "settled cash")
+
+
+def _settlements(plan: Mapping[str, Any]) -> Iterator[CashMove]:
+    """Of what was traded before."""
+    for entry in plan["unsettled"]:
+        yield CashMove(
+            dt.date.fromisoformat(entry["date"]), Decimal(entry["value"]), f"{entry['currency']} settles"
+        )
+
+
+def _trade_moves(plan: Mapping[str, Any], proposal: Proposal) -> Iterator[CashMove]:
+    """Of what is proposed, with its costs."""
+    settles_on = dt.date.fromisoformat(plan["settles_on"])
+    for side, what in (("sell", "the sells settle"), ("buy", "the buys settle")):
+        trades = [trade for trade in proposal.trades if trade.side == side]
+        traded = sum((trade.amount for trade in trades), NOTHING)
+        cost = sum((trade.cost for trade in trades), NOTHING)
+        if trades:
+            yield CashMove(settles_on, (traded if side == "sell" else -traded) - cost, what)
+
+
+def _payments(plan: Mapping[str, Any]) -> Iterator[CashMove]:
+    for entry in plan["reserves"]:
+        due, amount = dt.date.fromisoformat(entry["due_date"]), Decimal(entry["amount"])
+        yield CashMove(due, -amount, f"{entry['kind']}: {entry['note']}", frees=amount)
 
 
 def _trade_warnings(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
@@ -285,7 +354,8 @@ def _plain(value: Any) -> Any:
 
 
 def _read(shape: type[Any], plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: read(plain[name]) for name, read in READERS[shape].items()}
+    """What inputs of earlier versions do not have yet keeps its default."""
+    return {name: read(plain[name]) for name, read in READERS[shape].items() if name in plain}
 
 
 def _reader(field: Field[Any]) -> Callable[[Any], Any]:

@@ -44,7 +44,12 @@ class ProposalOutcome:
 
 
 class ProposalFault(ValueError):
-    """A proposal that breaks a rule and is therefore not stored; the text names the rules."""
+    """A proposal that breaks a rule and is therefore not stored; `reason` names the rules."""
+
+    def __init__(self, portfolio: Portfolio, reason: str) -> None:
+        super().__init__(f"{portfolio.code}: {reason}")
+        self.portfolio_id = portfolio.pk
+        self.reason = reason
 
 
 def event_propose_if_due(run: AnalyticsRun, state: AllocationState) -> ProposalOutcome:
@@ -62,7 +67,6 @@ def events_propose_if_due(
     """The same for several portfolios, whose outcomes come in their order; read and stored together."""
     opened = _open_events(state.portfolio.pk for state in states)
     problems: dict[int, list[str]] = {state.portfolio.pk: [] for state in states}
-    created: set[int] = set()
     with_targets = [state for state in states if state.has_targets]
     valued = [state for state in with_targets if state.value is not None and state.cash is not None]
     for state in with_targets:
@@ -80,8 +84,10 @@ def events_propose_if_due(
             problems[found.portfolio.pk] = [f"no proposal: {reason}" for reason in found.reasons]
     decided = _decided_hashes(ready)
     new = [found for found in ready if (found.portfolio.pk, found.proposal_hash) not in decided]
-    for event in events_propose([(found, fired[found.portfolio.pk]) for found in new], run=run):
-        created.add(event.portfolio_id)
+    events, faults = events_propose_sound([(found, fired[found.portfolio.pk]) for found in new], run=run)
+    created = {event.portfolio_id for event in events}
+    for portfolio_id, fault in faults.items():
+        problems[portfolio_id] = [f"no proposal: {fault.reason}"]
     return [
         ProposalOutcome(int(state.portfolio.pk in created), problems[state.portfolio.pk]) for state in states
     ]
@@ -125,6 +131,22 @@ def events_propose(
             triggers_join(opened[found.portfolio.pk], triggers, actor=actor, run=run)
     stored = opened | {event.portfolio_id: event for event in events}
     return [stored[portfolio_id] for portfolio_id in portfolios]
+
+
+def events_propose_sound(
+    proposals: Sequence[tuple[Recommendation, Sequence[Trigger]]],
+    *,
+    actor: Actor = None,
+    run: AnalyticsRun | None = None,
+) -> tuple[list[RebalancingEvent], dict[int, ProposalFault]]:
+    """Store all of them but those that break a rule; returns the events, and by portfolio id the faults."""
+    faults: dict[int, ProposalFault] = {}
+    while True:
+        sound = [(found, triggers) for found, triggers in proposals if found.portfolio.pk not in faults]
+        try:
+            return events_propose(sound, actor=actor, run=run), faults
+        except ProposalFault as fault:
+            faults[fault.portfolio_id] = fault
 
 
 @transaction.atomic
@@ -297,7 +319,7 @@ def _check_rules(recommendations: Sequence[Recommendation]) -> None:
     for found in recommendations:
         faults = _faults(found, in_force[found.portfolio.pk])
         if faults:
-            raise ProposalFault(f"{found.portfolio.code}: {'; '.join(faults)}")
+            raise ProposalFault(found.portfolio, "; ".join(faults))
 
 
 def _faults(found: Recommendation, restrictions: Sequence[TradingRestriction]) -> list[str]:

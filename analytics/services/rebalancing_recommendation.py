@@ -14,10 +14,18 @@ from typing import Any, cast
 
 from django.conf import settings
 
+from analytics.calculations.cash_ladder import settlement_day
 from analytics.calculations.constants import ENGINE_VERSION
 from analytics.calculations.drift import Destination, band_destination
 from analytics.calculations.rebalancing import Gear, Line, Mode, Outcome, Proposal, Rules, Trade, propose
-from analytics.models import ProposalGear, RebalanceMode, RebalancingPolicy, TradingRestriction
+from analytics.models import (
+    CashReserve,
+    MinimumTrade,
+    ProposalGear,
+    RebalanceMode,
+    RebalancingPolicy,
+    TradingRestriction,
+)
 from analytics.selectors.portfolio_panels import PanelFault, portfolio_standings
 from analytics.services import proposal_documents as documents
 from analytics.services.allocation_analysis import (
@@ -25,6 +33,7 @@ from analytics.services.allocation_analysis import (
     AllocationLine,
     AllocationState,
     allocation_analyse,
+    decision_day,
 )
 from analytics.services.tax_review import TaxedTrade, TaxReview, tax_reviews
 from analytics.services.trading_limits import (
@@ -167,6 +176,7 @@ class Recommendation:
             "turnover": ratio(found.turnover if found else None),
             "drift_before": ratio(self.state.drift if self.state else None),
             "drift_after": ratio(found.drift_after if found else None),
+            "projected_cash": self._projected_cash(money),
             "estimated_cost": money(found.cost if found else None),
             "estimated_tax": money(self.tax),
             "actions": [
@@ -186,6 +196,14 @@ class Recommendation:
             "reason_codes": list(self.codes),
             "warnings": self.warnings,
         }
+
+    def _projected_cash(self, money: Callable[[Decimal | None], Any]) -> list[dict[str, Any]] | None:
+        """None where it is unknown, or nothing can be proposed."""
+        ladder = self.document.get("projected_cash")
+        if ladder is None:
+            return None
+        amounts = ("cash", "reserve", "change")
+        return [rung | {name: money(Decimal(rung[name])) for name in amounts} for rung in ladder]
 
 
 def rebalancing_recommend(
@@ -286,6 +304,8 @@ class ProposalCase:
         self.barred: dict[tuple[int, str], str] = {}
         self.proposal: Proposal | None = None
         self.inputs: dict[str, Any] = {}
+        self.minimum_trades = {row.asset_class: row for row in state.minimum_trades}
+        self.reserves = state.reserves_due(policy.reserve_horizon_days)
         self.refusal, self.codes = _blocking_reasons(state)
         self.names = _names(state)
         self.asset_of = {name: asset for asset, name in self.names.items()}
@@ -367,6 +387,7 @@ class ProposalCase:
             }
             groups, warnings = groups_of(state, limits, traded, policy.mode)
             warnings += _cool_off(state, policy)
+            warnings += _cash_remarks(state, self.reserves)
             freed = freed_by_groups(state)
             warnings += [
                 f"{self.names[asset]}: {text}" for asset, limit in limits.items() for text in limit.warnings
@@ -383,6 +404,7 @@ class ProposalCase:
                 _left_out(line, held_back[line.asset.pk]) for line in state.lines if line.price is None
             ]
             rules = replace(self._rules(), groups=tuple(groups))
+            cash_plan = self._cash_plan()
         return {
             "engine_version": ENGINE_VERSION,
             "portfolio": {
@@ -396,23 +418,25 @@ class ProposalCase:
                 column.attname: _plain(getattr(policy, column.attname))
                 for column in RebalancingPolicy._meta.fields
                 if column.name not in UNPUBLISHED_FIELDS
-            },
+            }
+            | {"minimum_trades": {row.asset_class: _plain_minimum(row) for row in state.minimum_trades}},
             "rules": documents.plain_rules(rules),
             "lines": entries,
             "left_out": left_out,
             "restrictions": [_plain_restriction(restriction) for restriction in state.restrictions],
             "barred": [[asset, side, reason] for (asset, side), reason in sorted(self.barred.items())],
             "warnings": warnings,
+            "cash_plan": cash_plan,
             "review": {"tax": "0", "sales": {}, "warnings": {}, "reasons": [], "wash_sales": []},
             "answer": None,
         }
 
     def _rules(self) -> Rules:
-        policy, value = self.policy, self.state.value or NOTHING
+        policy = self.policy
         return Rules(
             cash=self.state.cash or NOTHING,
-            reserve=_larger(policy.cash_reserve, policy.cash_reserve_percentage, value),
-            minimum_trade=_larger(policy.minimum_trade, policy.minimum_trade_percentage, value),
+            reserve=self._standing_reserve() + sum((row.amount for row in self.reserves), NOTHING),
+            minimum_trade=self._minimum_trade(policy.minimum_trade, policy.minimum_trade_percentage),
             fee_per_trade=policy.fee_per_trade,
             cost_rate=policy.cost_rate,
             mode=cast(Mode, str(policy.mode)),
@@ -425,6 +449,30 @@ class ProposalCase:
             cost_limit=policy.cost_limit,
             cost_per_drift=policy.cost_per_drift,
         )
+
+    def _standing_reserve(self) -> Decimal:
+        """What stays in cash whatever falls due."""
+        policy = self.policy
+        return _larger(policy.cash_reserve, policy.cash_reserve_percentage, self.state.value or NOTHING)
+
+    def _minimum_trade(self, amount: Decimal, percentage: Decimal) -> Decimal:
+        """The larger of the two, less what a trade may fall short of it by."""
+        minimum = _larger(amount, percentage, self.state.value or NOTHING)
+        tolerance = self.policy.minimum_trade_tolerance
+        if not tolerance:
+            return minimum
+        least = minimum * (PERCENT - tolerance) / PERCENT
+        return min(minimum, least.quantize(CENT, rounding=ROUND_CEILING))
+
+    def _cash_plan(self) -> dict[str, Any]:
+        """What the projected cash follows from, with the trades."""
+        state = self.state
+        return {
+            "reserve": _text(self._standing_reserve()),
+            "settles_on": settlement_day(state.day, self.policy.settlement_days).isoformat(),
+            "unsettled": _texts([vars(cash) for cash in state.unsettled]),
+            "reserves": [_plain_reserve(reserve) for reserve in self.reserves],
+        }
 
     def _entry(
         self, line: AllocationLine, limits: LineLimits, held_back: str | None, is_freed: bool
@@ -496,6 +544,7 @@ class ProposalCase:
             self.policy.inner_band_fraction,
         )
         allowed = limits.range
+        own = self.minimum_trades.get(line.asset.asset_class)
         return Line(
             symbol=self.names[line.asset.pk],
             quantity=line.quantity,
@@ -511,6 +560,7 @@ class ProposalCase:
             unassigned=line.allocation is None,
             cost_rate=cost_rate,
             impact=impact,
+            minimum_trade=None if own is None else self._minimum_trade(own.amount, own.percentage),
         )
 
 
@@ -555,6 +605,18 @@ def _cool_off(state: AllocationState, policy: RebalancingPolicy) -> list[str]:
         return []
     ends = last + dt.timedelta(days=policy.cool_off_days)
     return [f"the cool-off lasts until {ends}"] if state.day < ends else []
+
+
+def _cash_remarks(state: AllocationState, reserves: Sequence[CashReserve]) -> list[str]:
+    """Reserves whose day has passed, and why the projected cash is unknown."""
+    base, decided_on = state.portfolio.base_currency_id, decision_day(state.day)
+    overdue = [reserve for reserve in reserves if reserve.due_date < decided_on]
+    unknown = sorted({cash.currency for cash in state.unsettled if cash.value is None})
+    return [
+        f"{reserve.kind} of {decimal_text(reserve.amount)} {base} was due on {reserve.due_date} and is not "
+        f"ended: {reserve.note}"
+        for reserve in overdue
+    ] + [f"projected cash unknown: no rate from {currency} to {base}" for currency in unknown]
 
 
 def _refused_lines(state: AllocationState, reasons: Sequence[str]) -> list[tuple[str, str]]:
@@ -633,6 +695,15 @@ def _plain_restriction(restriction: TradingRestriction) -> dict[str, Any]:
         for column in TradingRestriction._meta.fields
         if column.name != "created_at"
     }
+
+
+def _plain_minimum(row: MinimumTrade) -> dict[str, Any]:
+    return {"amount": _text(row.amount), "percentage": _text(row.percentage)}
+
+
+def _plain_reserve(reserve: CashReserve) -> dict[str, Any]:
+    names = ("id", "kind", "amount", "due_date", "note", "owner_id")
+    return {name: _plain(getattr(reserve, name)) for name in names}
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,7 @@ from analytics.calculations.rebalancing_many import propose_many
 from analytics.models import AnalyticsRun, EventType, ProposalGear
 from analytics.selectors.portfolio_panels import PanelFault, portfolio_standings
 from analytics.services.allocation_analysis import AllocationState, allocations_analyse
-from analytics.services.rebalancing_events import ProposalFault, events_propose
+from analytics.services.rebalancing_events import events_propose_sound
 from analytics.services.rebalancing_recommendation import (
     PolicyOverrides,
     Recommendation,
@@ -138,14 +138,7 @@ def _store(
     actor: Actor,
     run: AnalyticsRun | None,
 ) -> None:
-    """All in one transaction; where one breaks a rule, the others one by one."""
-    try:
-        events = events_propose([(found, [trigger]) for found in ready], actor=actor, run=run)
-    except ProposalFault as fault:
-        if len(ready) == 1:
-            outcome.problems[ready[0].portfolio.code] = [str(fault)]
-            return
-        for found in ready:
-            _store([found], trigger, outcome, actor=actor, run=run)
-    else:
-        outcome.stored |= {event.portfolio_id: event.pk for event in events}
+    events, faults = events_propose_sound([(found, [trigger]) for found in ready], actor=actor, run=run)
+    outcome.stored |= {event.portfolio_id: event.pk for event in events}
+    codes = {found.portfolio.pk: found.portfolio.code for found in ready}
+    outcome.problems |= {codes[portfolio_id]: [str(fault)] for portfolio_id, fault in faults.items()}

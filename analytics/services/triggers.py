@@ -146,11 +146,9 @@ def _threshold_trigger(state: AllocationState) -> Trigger | None:
 
 def _cash_trigger(state: AllocationState) -> Trigger | None:
     policy, value, cash = state.policy, state.value or Decimal(0), state.cash or Decimal(0)
-    wanted = max(
-        policy.cash_reserve,
-        value * policy.cash_reserve_percentage / 100,
-        value * policy.cash_target_percentage / 100,
-    )
+    reserve = max(policy.cash_reserve, value * policy.cash_reserve_percentage / 100)
+    reserve += sum(each.amount for each in state.reserves_due(policy.reserve_horizon_days))
+    wanted = max(reserve, value * policy.cash_target_percentage / 100)
     smallest = max(policy.minimum_trade, value * policy.minimum_trade_percentage / 100)
     excess = cash - wanted
     investing = policy.mode == RebalanceMode.INVEST_CASH

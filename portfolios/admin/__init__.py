@@ -11,6 +11,7 @@ from portfolios.admin import (
     portfolios,
     tokens,
     transactions,
+    users,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "portfolios",
     "tokens",
     "transactions",
+    "users",
 ]

@@ -11,7 +11,7 @@ from analytics.models import PortfolioPerformanceHistory, PublishedTable, Restat
 from portfolios.models import ChangeCause, PriceBar
 from portfolios.services.staleness import mark_assets_stale
 from tests.support import factories as make
-from tests.support.house import DAYS, House, make_house, run
+from tests.support.house import DAYS, House, make_computed_house, run
 
 pytestmark = pytest.mark.django_db
 CHANGED = DAYS[70]
@@ -19,8 +19,7 @@ CHANGED = DAYS[70]
 
 @pytest.fixture
 def corrected() -> House:
-    house = make_house()
-    run()
+    house = make_computed_house()
     PriceBar.objects.filter(asset=house.rhein, date=CHANGED).update(close=Decimal(52))
     mark_assets_stale({house.rhein.pk: CHANGED}, ChangeCause.PRICE)
     run()

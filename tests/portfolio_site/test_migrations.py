@@ -86,6 +86,8 @@ ANALYTICS = {
     "rebalancing_orders": """
         event position asset side quantity filled_quantity price lots venue client_order_id status sent_at""",
     "order_fills": "order venue_fill_id quantity price fee tax filled_on is_excess transaction",
+    "cash_reserves": "portfolio kind amount due_date note owner created_at ended_on ended_by",
+    "minimum_trades": "policy asset_class amount percentage",
     "trading_restrictions": """
         portfolio asset issuer sector kind unit minimum maximum starts_on ends_on owner reason version""",
     "change_requests": """

@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from analytics.models import (
     Approval,
+    CashReserve,
     ChangeRequest,
     Decision,
     OrderFill,
@@ -186,6 +187,9 @@ BOUND_ROWS: Mapping[str, Callable[[Portfolio], Model]] = {
     ),
     "analyticsrun": lambda portfolio: make.make_run(portfolio.code, requested_by=make.make_user()),
     "approval": make_approval,
+    "cashreserve": lambda portfolio: CashReserve.objects.create(
+        portfolio=portfolio, kind="fee", amount=1, due_date=make.DAY, note="of the year"
+    ),
     "changerequest": make_change_request,
     "household": make_household,
     "orderfill": make_fill,

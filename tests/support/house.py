@@ -23,6 +23,7 @@ from analytics.models import (
 from analytics.services.runs import run_create, run_execute
 from portfolios.models import Asset, ExchangeRate, InterestRate, Portfolio, PriceBar, TransactionKind
 from tests.support import factories as make
+from tests.support.kept import kept
 
 FIRST_DAY = dt.date(2024, 2, 1)
 # Good Friday: the only weekday without trading, so that one week ends on a Thursday.
@@ -62,6 +63,7 @@ class House:
     abroad: Portfolio
 
 
+@kept
 def make_house(days: list[dt.date] = DAYS) -> House:
     market = make.make_asset("SPX", asset_class="index")
     acme = make.make_asset("ACME")
@@ -109,6 +111,14 @@ def make_house(days: list[dt.date] = DAYS) -> House:
     make.make_allocation(abroad, acme, 50, rebalance_threshold=5)
     make.make_allocation(abroad, rhein, 50, rebalance_threshold=5)
     return House(market, acme, rhein, home, abroad)
+
+
+@kept
+def make_computed_house(days: list[dt.date] = DAYS) -> House:
+    """Everything is computed, by one run up to the last day."""
+    house = make_house(days)
+    run(calculation_date=days[-1])
+    return house
 
 
 def make_prices(asset: Asset, start: float, seed: int, days: list[dt.date]) -> None:

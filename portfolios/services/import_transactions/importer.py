@@ -3,6 +3,7 @@
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Hashable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from portfolios.services.import_transactions.booked import (
     booked_lines,
     differing,
 )
+from portfolios.services.import_transactions.named_lots import lot_taking_rows
 from portfolios.services.import_transactions.reading import TransactionReading
 from portfolios.services.import_transactions.shortages import ImportedRows, oversold_rows
 from portfolios.services.imports.changes import Changes, columns_of, note_earliest
@@ -159,7 +161,11 @@ class TransactionImport(TransactionReading):
         """Whether the books can take all rows, and the new portfolios begin with their first."""
         is_sound = True
         for code, booking in self.bookings.items():
-            for entry, reason in oversold_rows(self._imported(code), booking.assets):
+            rows = self._imported(code)
+            oversold = oversold_rows(rows, booking.assets)
+            # Asked for only when those are refused.
+            lot_taking = lot_taking_rows(rows, self.booked[code], booking.assets)
+            for entry, reason in chain(oversold, lot_taking):
                 is_sound = False
                 if -entry.id not in self.refused_lines:
                     self.reject(-entry.id, "quantity", entry.quantity, reason)

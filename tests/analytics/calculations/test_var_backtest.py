@@ -1,6 +1,7 @@
 """Backtests of value at risk; the numbers of worked case C7 (Kupiec 1995, Christoffersen 1998, Basel)."""
 
 import math
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -132,14 +133,23 @@ def test_no_exception_is_no_clustering_and_neighbours_are():
     assert christoffersen_test(spread)[1] > 0.5
 
 
+@cache
+def plain_forecasts(series, window, minimum):
+    """By a plain loop, for each day from the days before it, in all cases at once."""
+    r = RETURNS[series]
+    found = {case: np.full(len(r), np.nan) for case in CASES}
+    for day in range(minimum, len(r)):
+        tails = model_tails(r[max(0, day - window) : day])
+        for case in CASES:
+            found[case][day] = tails[case][0]
+    return found
+
+
 @pytest.mark.parametrize(("method", "level"), CASES)
 @pytest.mark.parametrize(("window", "minimum"), [(756, 252), (300, 252), (301, 260), (252, 252)])
 def test_forecasts_see_the_days_before_and_nothing_else(method, level, window, minimum):
-    r = RETURNS[0]
-    expected = np.full(len(r), np.nan)
-    for day in range(minimum, len(r)):
-        expected[day] = model_tails(r[max(0, day - window) : day])[method, level][0]
-    forecasts = var_forecasts(r, window=window, minimum=minimum)[method, level]
+    expected = plain_forecasts(0, window, minimum)[method, level]
+    forecasts = var_forecasts(RETURNS[0], window=window, minimum=minimum)[method, level]
     if method == "historical":
         np.testing.assert_array_equal(forecasts, expected)
     else:
@@ -162,7 +172,7 @@ def test_counts_by_a_plain_loop(method, level):
     tested = exceptions = 0
     last = []
     for day in range(252, len(r)):
-        forecast = model_tails(r[max(0, day - 756) : day])[method, level][0]
+        forecast = plain_forecasts(1, 756, 252)[method, level][day]
         if not np.isnan(forecast):
             tested += 1
             exceptions += r[day] < -forecast
@@ -253,6 +263,7 @@ def test_scale_changes_no_count(seed, k):
     """Powers of two scale exactly, so that no tie breaks."""
     k = 2.0 ** round(math.log2(k))
     r = np.random.default_rng(seed).normal(0.0, 0.01, 400)
+    plain, scaled = var_backtests(r), var_backtests(k * r)
     for method in ("historical", "normal"):
-        one, other = var_backtests(r)[method, 0.95], var_backtests(k * r)[method, 0.95]
+        one, other = plain[method, 0.95], scaled[method, 0.95]
         assert (one.exceptions, one.observations) == (other.exceptions, other.observations)

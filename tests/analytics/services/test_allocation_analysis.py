@@ -54,9 +54,9 @@ def run() -> AnalyticsRun:
 
 def test_many_are_analysed_as_each_alone_with_as_many_queries(django_assert_num_queries: Any) -> None:
     first, second, third = (panels(make_house(code))[0] for code in ("ONE", "TWO", "THREE"))
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(11):
         alone = allocation_analyse(first)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(11):
         together = allocations_analyse([first, second, third])
     assert together[0] == alone
     assert [state.portfolio.code for state in together] == ["ONE", "TWO", "THREE"]

@@ -11,16 +11,14 @@ from portfolios.models import ChangeCause, CorporateAction, Transaction
 from portfolios.services.staleness import mark_assets_stale
 from portfolios.services.transactions import transaction_create, transaction_rebook, transaction_reverse
 from tests.support import factories as make
-from tests.support.house import DAYS, House, make_house, make_prices, run
+from tests.support.house import DAYS, House, make_computed_house, make_prices, run
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def house() -> House:
-    found = make_house()
-    run()
-    return found
+    return make_computed_house()
 
 
 def history(house: House) -> dict[dt.date, PortfolioPerformanceHistory]:

@@ -9,6 +9,7 @@ import pytest
 
 from analytics.models import (
     AnalyticsRun,
+    CashReserve,
     EventStatus,
     PortfolioAllocation,
     ProposalGear,
@@ -167,6 +168,17 @@ def test_nothing_is_proposed_while_a_rebalancing_cools_off(mode: str, days_ago: 
     closed_event(portfolio, status=EventStatus.COMPLETED, completed_at=done)
     assert bool(fired(portfolio)) is expected
     assert sweep(portfolio) == [ProposalOutcome(int(expected))]
+
+
+def test_cash_that_is_reserved_for_a_day_is_not_to_be_invested() -> None:
+    portfolio = make_house(mode="invest_cash")
+    assert fired(portfolio) == ["cash_flow"]
+    reserve = CashReserve.objects.create(
+        portfolio=portfolio, kind="fee", amount=10**9, due_date=DAY + dt.timedelta(days=30), note="of the year"
+    )
+    assert fired(portfolio) == []
+    CashReserve.objects.filter(pk=reserve.pk).update(due_date=DAY + dt.timedelta(days=31))
+    assert fired(portfolio) == ["cash_flow"]
 
 
 def test_cash_to_invest_does_not_wait_for_the_cool_off() -> None:

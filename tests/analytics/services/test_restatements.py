@@ -38,7 +38,16 @@ from portfolios.services.staleness import (
     mark_series_stale,
 )
 from tests.support import factories as make
-from tests.support.house import DAYS, FIRST_DAY, LAST_DAY, RATE_SERIES, House, make_house, run
+from tests.support.house import (
+    DAYS,
+    FIRST_DAY,
+    LAST_DAY,
+    RATE_SERIES,
+    House,
+    make_computed_house,
+    make_house,
+    run,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -58,9 +67,7 @@ Figures = dict[Row, dict[str, Any]]
 @pytest.fixture
 def house() -> House:
     """Everything is computed, by one run."""
-    built = make_house()
-    run()
-    return built
+    return make_computed_house()
 
 
 def published() -> Figures:

@@ -27,7 +27,7 @@ from portfolios.services.portfolios import portfolio_update
 from portfolios.services.staleness import mark_assets_stale, mark_portfolio_stale
 from portfolios.services.transactions import transaction_reverse
 from tests.support import factories as make
-from tests.support.house import DAYS, LAST_DAY, House, make_house, run
+from tests.support.house import DAYS, LAST_DAY, House, make_computed_house, make_house, run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
@@ -54,9 +54,7 @@ def short_house() -> House:
 
 @pytest.fixture
 def house() -> House:
-    found = make_house(LONG)
-    run(calculation_date=LONG[-1])
-    return found
+    return make_computed_house(LONG)
 
 
 def stored() -> list[list[dict[str, Any]]]:

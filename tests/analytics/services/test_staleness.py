@@ -39,7 +39,7 @@ from tests.support.house import (
     RATE_SERIES,
     House,
     computed_tables,
-    make_house,
+    make_computed_house,
     run,
     undisturbed_tables,
     writers,
@@ -52,9 +52,7 @@ CHANGED = DAYS[70]
 @pytest.fixture
 def house() -> House:
     """Everything is computed, by one run."""
-    built = make_house()
-    run()
-    return built
+    return make_computed_house()
 
 
 def days_written_by(rows: Any, field: str, number: int) -> set[dt.date]:

@@ -6,7 +6,7 @@ import pytest
 
 from analytics.models import PortfolioBenchmark, PortfolioPerformanceHistory, PortfolioRiskMetrics
 from portfolios.services.portfolios import portfolio_update
-from tests.support.house import House, make_house, run
+from tests.support.house import House, make_computed_house, run
 
 pytestmark = pytest.mark.django_db
 
@@ -15,9 +15,7 @@ MONTH_ENDS = [dt.date(2024, 2, 29), dt.date(2024, 3, 28), dt.date(2024, 4, 30), 
 
 @pytest.fixture
 def house() -> House:
-    found = make_house()
-    run()
-    return found
+    return make_computed_house()
 
 
 def test_returns_stand_on_month_ends_and_link_to_the_same_index(house: House) -> None:

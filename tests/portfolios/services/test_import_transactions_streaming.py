@@ -463,16 +463,16 @@ class TestRows:
 class TestMemory:
     """A row on its way takes some kilobytes; what is remembered of it when it is through, 40 to 60 bytes."""
 
-    SMALL, LARGE = 500, 2_000
+    SMALL, LARGE = 200, 800
 
     @pytest.fixture(autouse=True)
     def small_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for symbol in "ABCDE":
             make_asset(symbol)
-        monkeypatch.setattr(flow, "BLOCK_ROWS", 100)
-        monkeypatch.setattr(lines, "MERGED_ROWS", 400)
+        monkeypatch.setattr(flow, "BLOCK_ROWS", 40)
+        monkeypatch.setattr(lines, "MERGED_ROWS", 160)
         monkeypatch.setattr(spool, "SPOOL_MEMORY", 1_000)
-        monkeypatch.setattr(shortages, "ROWS_A_READ", 100)
+        monkeypatch.setattr(shortages, "ROWS_A_READ", 40)
 
     def growth(self, folder: Path) -> float:
         """Bytes that each further row of a file takes at the peak of its import."""

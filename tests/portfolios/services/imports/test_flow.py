@@ -249,15 +249,15 @@ def write_rates(path: Path, rows: int) -> Path:
 class TestMemory:
     """A row on its way takes some 500 bytes; what is remembered of it when it is through, 20 to 40."""
 
-    SMALL, LARGE = 500, 3_000
+    SMALL, LARGE = 300, 1_500
 
     @pytest.fixture(autouse=True)
     def small_blocks(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
         for a in "ABCDEFGHIJ":
             for b in "ABCDEFGHIJ":
                 make_currency(f"X{a}{b}")
-        monkeypatch.setattr(flow, "BLOCK_ROWS", 125)
-        monkeypatch.setattr(lines, "MERGED_ROWS", 500)
+        monkeypatch.setattr(flow, "BLOCK_ROWS", 75)
+        monkeypatch.setattr(lines, "MERGED_ROWS", 300)
         monkeypatch.setattr(spool, "SPOOL_MEMORY", 10_000)
 
     def growth(self, folder: Path) -> float:
