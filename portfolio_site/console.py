@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 
@@ -22,9 +23,9 @@ class ConsoleSite(admin.AdminSite):
 
         return search_view(request, self.each_context(request))
 
-    def password_change(
+    def password_change(  # type: ignore[override]  # the stubs promise a page; after the change it is a redirect
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    ) -> HttpResponseBase:
         from portfolios.admin.users import own_password_change
 
         return own_password_change(self, request, extra_context)

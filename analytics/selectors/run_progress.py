@@ -45,7 +45,7 @@ def chunk_progress(run: AnalyticsRun) -> list[dict[str, Any]]:
 
 def failed_chunks(run: AnalyticsRun) -> list[dict[str, Any]]:
     """What failed, with its reasons."""
-    rows = run.chunks.filter(status=ChunkStatus.FAILED).order_by("number")
+    rows: Any = run.chunks.filter(status=ChunkStatus.FAILED).order_by("number")
     return list(rows.values("number", "kind", "units", "issues"))
 
 

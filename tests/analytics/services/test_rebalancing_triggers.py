@@ -174,7 +174,11 @@ def test_cash_that_is_reserved_for_a_day_is_not_to_be_invested() -> None:
     portfolio = make_house(mode="invest_cash")
     assert fired(portfolio) == ["cash_flow"]
     reserve = CashReserve.objects.create(
-        portfolio=portfolio, kind="fee", amount=10**9, due_date=DAY + dt.timedelta(days=30), note="of the year"
+        portfolio=portfolio,
+        kind="fee",
+        amount=10**9,
+        due_date=DAY + dt.timedelta(days=30),
+        note="of the year",
     )
     assert fired(portfolio) == []
     CashReserve.objects.filter(pk=reserve.pk).update(due_date=DAY + dt.timedelta(days=31))
