@@ -34,6 +34,7 @@ SCREENS = {
     "audit": "/admin/portfolios/portfolio/1/audit/",
     "fact-sheet": "/admin/portfolios/portfolio/1/fact-sheet/",
 }
+ON_PAPER = {"fact-sheet"}
 SCHEMES = ("light", "dark")
 SIZE = (1280, 860)
 USER, PASSWORD = "demo", "demo-portfolio"
@@ -103,6 +104,8 @@ def take(chromium: Browser, address: str, scheme: str, names: list[str]) -> None
     page.fill("#id_password", PASSWORD)
     page.click("[type=submit]")
     for name in names:
+        if scheme == "dark" and name in ON_PAPER:
+            continue
         page.goto(f"{address}{SCREENS[name]}", wait_until="networkidle")
         page.wait_for_timeout(500)  # charts draw themselves after the page is there
         page.screenshot(path=FOLDER / f"{name}-{scheme}.jpg", type="jpeg", quality=72)
