@@ -7,6 +7,7 @@ from django.utils.safestring import SafeString
 from portfolio_site.kernel.admin import document_column, money_column, number_column, percent_column
 from portfolio_site.kernel.admin.columns import Column
 from portfolio_site.kernel.admin.figures import badge
+from portfolio_site.kernel.tables import Unknown
 
 Fieldset = tuple[str, Any]
 
@@ -47,6 +48,12 @@ _WORDS = {
     "p": "p",
     "q": "q",
 }
+
+
+def known_or_why(row: Any, name: str) -> Any:
+    """A figure of a computed row for the cell of a table, or why there is none."""
+    value = getattr(row, name)
+    return Unknown(row.quality.get(name, "not known")) if value is None else value
 
 
 def label(field: str) -> str:

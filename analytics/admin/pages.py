@@ -1,5 +1,6 @@
 """Pages of charts and tables: what one consists of, its tabs, and its tables as files."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
@@ -61,7 +62,7 @@ class Heading:
     trail: Sequence[tuple[str, str]] = ()
 
 
-class ObjectPage(Generic[Subject]):
+class ObjectPage(ABC, Generic[Subject]):
     """The tabs of the objects that a model admin shows; the record itself is the last of them."""
 
     tabs: ClassVar[Sequence[Tab[Any]]]
@@ -69,8 +70,9 @@ class ObjectPage(Generic[Subject]):
     def __init__(self, admin: ModelAdmin) -> None:
         self.admin = admin
 
+    @abstractmethod
     def heading(self, subject: Subject) -> Heading:
-        raise NotImplementedError
+        """What stands above the tabs."""
 
     def urls(self) -> list[URLPattern]:
         wrap = self.admin.admin_site.admin_view

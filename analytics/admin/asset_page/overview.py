@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from analytics.admin.asset_page.candles import INDICATORS, price_chart
+from analytics.admin.figures import known_or_why
 from analytics.admin.pages import Content
 from analytics.models import AssetPerformanceMetrics
 from analytics.selectors.asset_bars import asset_bars, last_bar_day, latest_metrics
@@ -80,7 +81,7 @@ def _headline(asset: Asset, metrics: AssetPerformanceMetrics | None) -> Sequence
 
 
 def _returns(metrics: AssetPerformanceMetrics | None) -> Table:
-    rows = [[label, _known(metrics, name)] for label, name in RETURNS.items()] if metrics else []
+    rows = [[label, known_or_why(metrics, name)] for label, name in RETURNS.items()] if metrics else []
     return Table(
         "returns",
         "Returns",
@@ -95,8 +96,8 @@ def _returns(metrics: AssetPerformanceMetrics | None) -> Table:
 def _risks(metrics: AssetPerformanceMetrics | None) -> Table:
     rows = []
     for label, name, unit in RISKS if metrics else ():
-        value = _known(metrics, name)
-        scaled = value * 100 if unit == "%" and isinstance(value, float) else value
+        value = known_or_why(metrics, name)
+        scaled = value * 100 if unit == "%" and not isinstance(value, Unknown) else value
         rows.append([label, scaled, unit])
     return Table(
         "risk",
@@ -107,12 +108,6 @@ def _risks(metrics: AssetPerformanceMetrics | None) -> Table:
         note=_as_of(metrics, "Volatility is annualized"),
         wide=False,
     )
-
-
-def _known(metrics: AssetPerformanceMetrics | None, name: str) -> float | Unknown:
-    value = getattr(metrics, name)
-    reason = metrics.quality.get(name, "") if metrics else ""
-    return Unknown(reason) if value is None else float(value)
 
 
 def _as_of(metrics: AssetPerformanceMetrics | None, words: str) -> str:

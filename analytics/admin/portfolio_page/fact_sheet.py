@@ -5,14 +5,16 @@ from typing import Any
 import numpy as np
 from django.http import HttpRequest, HttpResponse
 
+from analytics.admin.figures import known_or_why
 from analytics.admin.portfolio_page import overview
+from analytics.models import PortfolioPerformanceHistory
 from analytics.selectors.summaries import performance_snapshot, risk_row
 from analytics.services.holdings import HoldingsError, holdings_on
 from portfolio_site.kernel import clock
 from portfolio_site.kernel.charts import Chart
 from portfolio_site.kernel.line_pictures import line_picture
 from portfolio_site.kernel.reports import report_response
-from portfolio_site.kernel.tables import Column, Table, Unknown
+from portfolio_site.kernel.tables import Column, Table
 from portfolios.models import Portfolio
 
 LARGEST_LINES = 15
@@ -37,7 +39,7 @@ def show(request: HttpRequest, portfolio: Portfolio) -> HttpResponse:
         "growth_words": charts["growth"].summary,
         "tables": [
             *(charts[slug].table for slug in ("months", "bridge") if slug in charts),
-            _largest_lines(portfolio),
+            _largest_lines(portfolio, snapshot),
             _risk(portfolio),
         ],
         "made_at": clock.now(),
@@ -54,7 +56,8 @@ def _picture(chart: Chart) -> str:
     return line_picture(days, lines, chart.summary)
 
 
-def _largest_lines(portfolio: Portfolio) -> Table:
+def _largest_lines(portfolio: Portfolio, snapshot: PortfolioPerformanceHistory | None) -> Table:
+    """Of the day of the sheet: what is traded or priced later does not stand on it."""
     columns = [
         Column("Line"),
         Column("Name"),
@@ -63,8 +66,10 @@ def _largest_lines(portfolio: Portfolio) -> Table:
         Column("Target", "number", 2, "%"),
     ]
     title = "Largest lines"
+    if snapshot is None:
+        return Table("lines", title, columns, [], empty=overview.NOT_COMPUTED)
     try:
-        lines = holdings_on(portfolio, clock.today()).state.lines
+        lines = holdings_on(portfolio, snapshot.snapshot_date).state.lines
     except HoldingsError as error:
         return Table("lines", title, columns, [], empty=f"{error}.")
     held = sorted((line for line in lines if line.quantity), key=lambda line: -(line.value or 0))
@@ -81,11 +86,6 @@ def _risk(portfolio: Portfolio) -> Table:
     columns = [Column("Risk"), Column("Figure", "percent")]
     if row is None:
         return Table("risk", "Risk", columns, [], empty=overview.NOT_COMPUTED)
-    rows = [[label, _known(row, name)] for label, name in RISK_LINES]
+    rows = [[label, known_or_why(row, name)] for label, name in RISK_LINES]
     level = row.get_risk_level_display() if row.risk_level else "not known"
     return Table("risk", "Risk", columns, rows, note=f"Risk level: {level}, as of {row.calculation_date}.")
-
-
-def _known(row: Any, name: str) -> Any:
-    value = getattr(row, name)
-    return Unknown(row.quality.get(name, "")) if value is None else value

@@ -21,6 +21,7 @@ from portfolio_site.kernel.tables import Column, Table, Unknown
 from portfolios.models import Portfolio
 
 NOT_COMPUTED = "Nothing is computed yet: run analytics for this portfolio."
+GROWTH = ("cumulative_return", "benchmark_cumulative_return", "current_drawdown")
 BRIDGE_WORDS = {
     "net_flow": "Flows",
     "realized_pnl": "Realized",
@@ -53,9 +54,6 @@ def show(request: HttpRequest, portfolio: Portfolio) -> Content:
         ],
         figures=_headline(portfolio, snapshot),
     )
-
-
-GROWTH = ("cumulative_return", "benchmark_cumulative_return", "current_drawdown")
 
 
 def _headline(portfolio: Portfolio, snapshot: PortfolioPerformanceHistory) -> Sequence[tuple[str, object]]:

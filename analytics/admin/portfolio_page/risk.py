@@ -17,6 +17,7 @@ from analytics.admin.portfolio_page.risk_holdings import (
     diversification_table,
     share_chart,
 )
+from analytics.admin.portfolio_page.weight_bars import state_badge
 from analytics.admin.risk_models import ZONE_TONES
 from analytics.models import (
     PortfolioPerformanceHistory,
@@ -60,21 +61,6 @@ METHOD_COLOURS = {
     VarMethod.NORMAL: "--chart-2",
     VarMethod.CORNISH_FISHER: "--chart-3",
 }
-
-
-class BadgeText(str):
-    """A badge on a screen, and its words alone in a file."""
-
-    __slots__ = ("kind",)
-    kind: str
-
-    def __new__(cls, words: str, kind: str) -> "BadgeText":
-        text = super().__new__(cls, words)
-        text.kind = kind
-        return text
-
-    def __html__(self) -> SafeString:
-        return figures.badge(str(self), self.kind)
 
 
 def show(request: HttpRequest, portfolio: Portfolio) -> Content:
@@ -275,7 +261,7 @@ def _verdict(test: PortfolioVarBacktest) -> Any:
 def _zone(test: PortfolioVarBacktest) -> Any:
     if test.zone is None:
         return Unknown(test.quality.get("zone", "not known"))
-    return BadgeText(f"{test.get_zone_display()}: {test.zone_exceptions} of 250", ZONE_TONES[test.zone])
+    return state_badge(f"{test.get_zone_display()}: {test.zone_exceptions} of 250", ZONE_TONES[test.zone])
 
 
 def _days(found: VarDays) -> Chart:

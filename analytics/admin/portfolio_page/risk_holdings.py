@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from analytics.admin.figures import known_or_why
 from analytics.models import (
     PortfolioRiskContribution,
     PortfolioRiskMetrics,
@@ -71,7 +72,7 @@ def _share_table(labels: Sequence[str], contributions: Sequence[PortfolioRiskCon
         [
             label,
             *(
-                _known(line, name)
+                known_or_why(line, name)
                 for name in (
                     "weight",
                     "volatility",
@@ -138,7 +139,7 @@ def diversification_table(row: PortfolioRiskMetrics) -> Table:
         "diversification",
         "Diversification",
         [Column("Figure"), Column("Value", "number", 3), Column("Unit"), Column("What it is")],
-        [[label, _known(row, name), unit, meaning] for label, name, unit, meaning in DIVERSIFICATION],
+        [[label, known_or_why(row, name), unit, meaning] for label, name, unit, meaning in DIVERSIFICATION],
         wide=False,
     )
 
@@ -250,11 +251,6 @@ def _pair_table(
             "Hochberg), over all pairs of the run for 1 year and over these pairs for the other windows."
         ),
     )
-
-
-def _known(row: PortfolioRiskContribution | PortfolioRiskMetrics, name: str) -> Any:
-    value = getattr(row, name)
-    return Unknown(row.quality.get(name, "not known")) if value is None else value
 
 
 def _sum(contributions: Sequence[PortfolioRiskContribution], name: str) -> Any:

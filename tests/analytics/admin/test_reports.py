@@ -48,6 +48,20 @@ def test_the_fact_sheet_holds_all_that_it_shows(console: Client, portfolio: Port
     assert 'src="' not in page
 
 
+def test_a_later_price_does_not_stand_on_the_sheet(console: Client, portfolio: Portfolio) -> None:
+    asset = make.make_asset("ALPHA")
+    before, after = make.DAY - dt.timedelta(days=1), make.DAY + dt.timedelta(days=1)
+    for day, price in ((before, 10), (make.DAY, 11), (after, 77)):
+        make.make_price(asset, day, price)
+    make.make_transaction(portfolio, amount=10_000, trade_date=before)
+    make.make_transaction(
+        portfolio, kind="buy", asset=asset, quantity=100, price=10, amount=None, trade_date=before
+    )
+    page = console.get(sheet(portfolio)).content.decode()
+    assert "1,100.00" in page
+    assert "7,700.00" not in page
+
+
 def test_an_empty_portfolio_has_a_fact_sheet_too(console: Client) -> None:
     answer = console.get(sheet(make.make_portfolio()))
     assert answer.status_code == 200
